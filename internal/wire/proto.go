@@ -1,0 +1,193 @@
+package wire
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// maxGroupDepth bounds the nesting of unknown groups that are skipped.
+const maxGroupDepth = 100
+
+// A field is one tag and its value. Of num, b is meant for BytesType and v
+// for VarintType, Fixed32Type and Fixed64Type.
+type field struct {
+	num protowire.Number
+	typ protowire.Type
+	v   uint64
+	b   []byte
+}
+
+// A reader walks the fields of one message. Its zero value is an empty
+// message; the first error ends the walk and stays.
+type reader struct {
+	buf []byte
+	err error
+}
+
+func (r *reader) fail(what string) bool {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: %s", ErrMalformed, what)
+	}
+	return false
+}
+
+// next reads one field into f; false means the end of the message or an
+// error, which r.err tells apart. Groups are skipped here.
+func (r *reader) next(f *field) bool {
+	for r.err == nil && len(r.buf) > 0 {
+		num, typ, ok := r.tag()
+		if !ok {
+			return false
+		}
+		if typ == protowire.StartGroupType {
+			*f = field{num: num, typ: typ}
+			if !r.skipGroup(num) {
+				return false
+			}
+			return true
+		}
+		return r.value(f, num, typ)
+	}
+	return false
+}
+
+func (r *reader) tag() (protowire.Number, protowire.Type, bool) {
+	v, n := protowire.ConsumeVarint(r.buf)
+	if n < 0 {
+		return 0, 0, r.fail("tag")
+	}
+	num, typ := v>>3, protowire.Type(v&7)
+	if num < 1 || num > uint64(protowire.MaxValidNumber) {
+		return 0, 0, r.fail("field number")
+	}
+	r.buf = r.buf[n:]
+	return protowire.Number(num), typ, true
+}
+
+func (r *reader) value(f *field, num protowire.Number, typ protowire.Type) bool {
+	*f = field{num: num, typ: typ}
+	n := -1
+	switch typ {
+	case protowire.VarintType:
+		f.v, n = protowire.ConsumeVarint(r.buf)
+	case protowire.Fixed32Type:
+		var v uint32
+		v, n = protowire.ConsumeFixed32(r.buf)
+		f.v = uint64(v)
+	case protowire.Fixed64Type:
+		f.v, n = protowire.ConsumeFixed64(r.buf)
+	case protowire.BytesType:
+		f.b, n = protowire.ConsumeBytes(r.buf)
+		f.b = f.b[:len(f.b):len(f.b)]
+	}
+	if n < 0 {
+		return r.fail("field value")
+	}
+	r.buf = r.buf[n:]
+	return true
+}
+
+// skipGroup skips to the end of the group num, whose start was read.
+func (r *reader) skipGroup(num protowire.Number) bool {
+	open := []protowire.Number{num}
+	var f field
+	for len(open) > 0 {
+		if len(r.buf) == 0 {
+			return r.fail("unfinished group")
+		}
+		num, typ, ok := r.tag()
+		switch {
+		case !ok:
+			return false
+		case typ == protowire.StartGroupType:
+			if open = append(open, num); len(open) > maxGroupDepth {
+				return r.fail("groups nested too deep")
+			}
+		case typ == protowire.EndGroupType:
+			if open[len(open)-1] != num {
+				return r.fail("group end")
+			}
+			open = open[:len(open)-1]
+		case !r.value(&f, num, typ):
+			return false
+		}
+	}
+	return true
+}
+
+// bytes stores a bytes field. A present but empty field is an empty slice
+// that is not nil.
+func (r *reader) bytes(f *field, dst *[]byte) {
+	if f.typ != protowire.BytesType {
+		r.fail("wire type")
+		return
+	}
+	if f.b == nil {
+		f.b = []byte{}
+	}
+	*dst = f.b
+}
+
+func (r *reader) uint32(f *field, dst *uint32) {
+	var v uint64
+	r.uint64(f, &v)
+	*dst = uint32(v) // the low 32 bits: Parsing rules
+}
+
+func (r *reader) uint64(f *field, dst *uint64) {
+	if f.typ != protowire.VarintType {
+		r.fail("wire type")
+		return
+	}
+	*dst = f.v
+}
+
+func (r *reader) fixed64(f *field, dst *uint64) {
+	if f.typ != protowire.Fixed64Type {
+		r.fail("wire type")
+		return
+	}
+	*dst = f.v
+}
+
+func (r *reader) bool(f *field, dst *bool) {
+	var v uint64
+	r.uint64(f, &v)
+	*dst = v != 0
+}
+
+// The writers append one field. The plain ones follow proto3 and leave out a
+// zero or empty value; the "must" ones always write.
+
+func appendUint(b []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return mustUint(b, num, v)
+}
+
+func mustUint(b []byte, num protowire.Number, v uint64) []byte {
+	b = protowire.AppendTag(b, num, protowire.VarintType)
+	return protowire.AppendVarint(b, v)
+}
+
+func appendFixed64(b []byte, num protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, num, protowire.Fixed64Type)
+	return protowire.AppendFixed64(b, v)
+}
+
+func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return b
+	}
+	return mustBytes(b, num, v)
+}
+
+func mustBytes(b []byte, num protowire.Number, v []byte) []byte {
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return protowire.AppendBytes(b, v)
+}
