@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -157,6 +158,49 @@ func (r *reader) bool(f *field, dst *bool) {
 	*dst = v != 0
 }
 
+func (r *reader) string(f *field, dst *string) {
+	switch {
+	case f.typ != protowire.BytesType:
+		r.fail("wire type")
+	case !utf8.Valid(f.b):
+		r.fail("UTF-8")
+	default:
+		*dst = string(f.b)
+	}
+}
+
+// message returns the bytes of a nested message. A singular one that comes
+// again is decoded into the same struct: so protobuf merges.
+func (r *reader) message(f *field) []byte {
+	if f.typ != protowire.BytesType {
+		r.fail("wire type")
+		return nil
+	}
+	return f.b
+}
+
+// nested keeps the error of a nested message.
+func (r *reader) nested(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// require fails unless seen, a bit for each field number, has all of want.
+func (r *reader) require(seen, want uint32) {
+	if seen&want != want {
+		r.fail("missing field")
+	}
+}
+
+// tooLarge is the check that every parser starts with.
+func tooLarge(b []byte, limit int) error {
+	if len(b) > limit {
+		return fmt.Errorf("%w: %d bytes, of at most %d", ErrTooLarge, len(b), limit)
+	}
+	return nil
+}
+
 // The writers append one field. The plain ones follow proto3 and leave out a
 // zero or empty value; the "must" ones always write.
 
@@ -190,4 +234,41 @@ func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
 func mustBytes(b []byte, num protowire.Number, v []byte) []byte {
 	b = protowire.AppendTag(b, num, protowire.BytesType)
 	return protowire.AppendBytes(b, v)
+}
+
+// mustLen appends the tag and the length of a nested message of n bytes.
+func mustLen(b []byte, num protowire.Number, n int) []byte {
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	return protowire.AppendVarint(b, uint64(n))
+}
+
+func appendBool(b []byte, num protowire.Number, v bool) []byte {
+	if !v {
+		return b
+	}
+	return mustUint(b, num, 1)
+}
+
+// The sizes of what the writers append, given the length of bytes fields.
+
+func sizeUint(num protowire.Number, v uint64) int {
+	if v == 0 {
+		return 0
+	}
+	return sizeMustUint(num, v)
+}
+
+func sizeMustUint(num protowire.Number, v uint64) int {
+	return protowire.SizeTag(num) + protowire.SizeVarint(v)
+}
+
+func sizeBytes(num protowire.Number, n int) int {
+	if n == 0 {
+		return 0
+	}
+	return sizeMustBytes(num, n)
+}
+
+func sizeMustBytes(num protowire.Number, n int) int {
+	return protowire.SizeTag(num) + protowire.SizeBytes(n)
 }

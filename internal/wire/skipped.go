@@ -1,0 +1,241 @@
+package wire
+
+import (
+	"fmt"
+	"iter"
+	"log/slog"
+	"math"
+)
+
+// MaxSkipped is how many skipped keys a chain keeps.
+const MaxSkipped = 2000
+
+// Skipped are the skipped message keys of a receiving chain, newest first
+// and still encoded: each a field 4 of the Chain, tag and length included,
+// in the form that AppendSession writes. They are decoded one at a time, as a
+// chain may hold 2,000 while a message needs one of them. The zero value is
+// an empty list. A list is never written in place.
+//
+// An entry in seed form takes 36 bytes and those of its index:
+//
+//	22 LL [08 index] 2a 20 seed (32)
+type Skipped []byte
+
+const (
+	skippedTag  = 4<<3 | 2
+	indexTag    = 1<<3 | 0
+	seedTag     = 5<<3 | 2
+	seedSize    = 32
+	maxStandard = 2 + 6 + 2 + seedSize
+)
+
+// A MessageKey is what is left of a skipped message (spec/storage.md,
+// Section 4.3): a seed, or the three keys that older libraries stored.
+type MessageKey struct {
+	redact
+	Index     uint32
+	CipherKey []byte // 32 bytes; old form
+	MACKey    []byte // 32 bytes; old form
+	IV        []byte // 16 bytes; old form
+	Seed      []byte // 32 bytes
+}
+
+// Expanded tells whether k has the old form, cipher key, MAC key and IV. A
+// seed that is not empty comes first, whatever else there is. Without one,
+// the other three must have their lengths; ErrMalformed otherwise.
+func (k *MessageKey) Expanded() (bool, error) {
+	switch {
+	case len(k.Seed) > 0:
+		return false, nil
+	case len(k.CipherKey) != 32 || len(k.MACKey) != 32 || len(k.IV) != 16:
+		return false, fmt.Errorf("%w: message key", ErrMalformed)
+	}
+	return true, nil
+}
+
+func (k *MessageKey) decode(b []byte) error {
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.uint32(&f, &k.Index)
+		case 2:
+			r.bytes(&f, &k.CipherKey)
+		case 3:
+			r.bytes(&f, &k.MACKey)
+		case 4:
+			r.bytes(&f, &k.IV)
+		case 5:
+			r.bytes(&f, &k.Seed)
+		}
+	}
+	return r.err
+}
+
+func (k *MessageKey) size() int {
+	return sizeUint(1, uint64(k.Index)) + sizeBytes(2, len(k.CipherKey)) +
+		sizeBytes(3, len(k.MACKey)) + sizeBytes(4, len(k.IV)) + sizeBytes(5, len(k.Seed))
+}
+
+// append adds k as the last entry. It may write behind s.
+func (s Skipped) append(k *MessageKey) Skipped {
+	b := mustLen(s, 4, k.size())
+	b = appendUint(b, 1, uint64(k.Index))
+	b = appendBytes(b, 2, k.CipherKey)
+	b = appendBytes(b, 3, k.MACKey)
+	b = appendBytes(b, 4, k.IV)
+	return appendBytes(b, 5, k.Seed)
+}
+
+// standard reads one entry of the form that is written today, and returns
+// its index and its length; 0 if b does not begin with one.
+func standard(b []byte) (index uint32, n int) {
+	if len(b) < 4+seedSize || b[0] != skippedTag {
+		return 0, 0
+	}
+	n = 2 + int(b[1])
+	at := n - seedSize - 2 // of the tag of the seed
+	if n > len(b) || n > maxStandard || at < 2 || b[at] != seedTag || b[at+1] != seedSize {
+		return 0, 0
+	}
+	if at == 2 {
+		return 0, n
+	}
+	v, ok := minimal(b[3:at])
+	if b[2] != indexTag || !ok {
+		return 0, 0
+	}
+	return v, n
+}
+
+// minimal reads b, all of it, as the shortest varint of a number other than
+// 0. It has at most 5 bytes.
+func minimal(b []byte) (uint32, bool) {
+	last := len(b) - 1
+	if last < 0 || b[last] == 0 || b[last] >= 0x80 {
+		return 0, false
+	}
+	v := uint64(b[last]) << (7 * last)
+	for i, c := range b[:last] {
+		if c < 0x80 {
+			return 0, false
+		}
+		v |= uint64(c&0x7f) << (7 * i)
+	}
+	return uint32(v), v <= math.MaxUint32
+}
+
+// standardRun is the length of the entries in standard form at the start of b.
+func standardRun(b []byte) int {
+	at := 0
+	for {
+		_, n := standard(b[at:])
+		if n == 0 {
+			return at
+		}
+		at += n
+	}
+}
+
+// first reads the first entry and its length; 0 at the end of the list.
+func (s Skipped) first() (k MessageKey, n int) {
+	if index, n := standard(s); n > 0 {
+		return MessageKey{Index: index, Seed: s[n-seedSize : n : n]}, n
+	}
+	r, f := reader{buf: s}, field{}
+	if !r.next(&f) || f.num != 4 || k.decode(r.message(&f)) != nil || r.err != nil {
+		return MessageKey{}, 0
+	}
+	return k, len(s) - len(r.buf)
+}
+
+// All walks the entries, newest first. The keys point into s.
+func (s Skipped) All() iter.Seq[MessageKey] {
+	return func(yield func(MessageKey) bool) {
+		for {
+			k, n := s.first()
+			if n == 0 || !yield(k) {
+				return
+			}
+			s = s[n:]
+		}
+	}
+}
+
+// Len counts the entries.
+func (s Skipped) Len() int {
+	count := 0
+	for range s.All() {
+		count++
+	}
+	return count
+}
+
+// Find looks for the newest entry of an index. It returns the key, which
+// points into s, and where it stands, for Remove; −1 if there is none.
+func (s Skipped) Find(index uint32) (k MessageKey, at int) {
+	for at < len(s) {
+		i, n := standard(s[at:])
+		if n == 0 {
+			k, n = s[at:].first()
+			i = k.Index
+		}
+		switch {
+		case n == 0:
+			return MessageKey{}, -1
+		case i == index:
+			k, _ = s[at:].first()
+			return k, at
+		}
+		at += n
+	}
+	return MessageKey{}, -1
+}
+
+// Remove returns a new list without the entry that stands at the position
+// that Find returned.
+func (s Skipped) Remove(at int) Skipped {
+	_, n := s[at:].first()
+	if len(s) == n {
+		return nil
+	}
+	out := make(Skipped, 0, len(s)-n)
+	return append(append(out, s[:at]...), s[at+n:]...)
+}
+
+// Prepend returns a new list with the seeds of the counters first, first+1
+// and so on before the entries of s, the last one in front, and without what
+// is then beyond MaxSkipped entries.
+func (s Skipped) Prepend(first uint32, seeds [][seedSize]byte) Skipped {
+	if over := len(seeds) - MaxSkipped; over > 0 {
+		first, seeds = first+uint32(over), seeds[over:]
+	}
+	old := s.newest(MaxSkipped - len(seeds))
+	out := make(Skipped, 0, maxStandard*len(seeds)+len(old))
+	for i := len(seeds) - 1; i >= 0; i-- {
+		out = out.append(&MessageKey{Index: first + uint32(i), Seed: seeds[i][:]})
+	}
+	return append(out, old...)
+}
+
+// newest are the first n entries, or all if they are fewer.
+func (s Skipped) newest(n int) Skipped {
+	at := 0
+	for ; n > 0; n-- {
+		_, size := s[at:].first()
+		if size == 0 {
+			break
+		}
+		at += size
+	}
+	return s[:at]
+}
+
+// Format answers every verb with "redacted".
+func (Skipped) Format(s fmt.State, v rune) { redact{}.Format(s, v) }
+
+// LogValue answers "redacted".
+func (Skipped) LogValue() slog.Value { return redact{}.LogValue() }
+
+// MarshalJSON answers "redacted".
+func (Skipped) MarshalJSON() ([]byte, error) { return redact{}.MarshalJSON() }
