@@ -34,29 +34,32 @@ func Clamp(k *[32]byte) {
 func PublicKey(k *[32]byte) (u [32]byte) {
 	// k·B is never the identity, which has no u: a multiple of both 8 and L
 	// is at least 8·L > 2^255 > k.
-	copy(u[:], basePoint(k).BytesMontgomery())
+	var p edwards25519.Point
+	copy(u[:], basePoint(&p, k).BytesMontgomery())
 	return u
 }
 
 // EdwardsPublic returns A = k·B in the compressed form of RFC 8032, sign bit
 // included, for a clamped k.
 func EdwardsPublic(k *[32]byte) (a [32]byte) {
-	copy(a[:], basePoint(k).Bytes())
+	var p edwards25519.Point
+	copy(a[:], basePoint(&p, k).Bytes())
 	return a
 }
 
 // PublicKeys returns PublicKey(k) and EdwardsPublic(k), for one multiplication.
 func PublicKeys(k *[32]byte) (u, a [32]byte) {
-	p := basePoint(k)
+	var p edwards25519.Point
+	basePoint(&p, k)
 	copy(u[:], p.BytesMontgomery())
 	copy(a[:], p.Bytes())
 	return u, a
 }
 
-// basePoint returns k·B, on the tables of the Edwards form.
-func basePoint(k *[32]byte) *edwards25519.Point {
+// basePoint sets p to k·B, on the tables of the Edwards form.
+func basePoint(p *edwards25519.Point, k *[32]byte) *edwards25519.Point {
 	var s edwards25519.Scalar
-	return new(edwards25519.Point).ScalarBaseMult(secretScalar(&s, k))
+	return p.ScalarBaseMult(secretScalar(&s, k))
 }
 
 // secretScalar sets s to the clamped k, reduced mod L.
@@ -119,13 +122,13 @@ func Canonical(u *[32]byte) bool {
 	if !InRange(u) {
 		return false
 	}
-	p, _, ok := edwardsPoint(u, 0)
-	if !ok {
+	var p, q edwards25519.Point
+	if _, ok := edwardsPoint(&p, u, 0); !ok {
 		return false
 	}
 	// L has no representation mod L; (L−1)·P = −P is the same statement.
-	q := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(minusOne, p, zero)
-	return q.Equal(p.Negate(p)) == 1
+	q.VarTimeDoubleScalarBaseMult(minusOne, &p, zero)
+	return q.Equal(p.Negate(&p)) == 1
 }
 
 var (
@@ -139,28 +142,28 @@ var (
 	}()
 )
 
-// edwardsPoint converts u, top bit ignored and reduced mod p, to the Edwards
-// point with y = (u−1)/(u+1) and the given sign of x. It also returns the
-// compressed form of the point. It reports false for u = −1 and for the u of
-// the twist, which have no image.
-func edwardsPoint(u *[32]byte, sign byte) (p *edwards25519.Point, a [32]byte, ok bool) {
-	var n, d, y field.Element
-	one := new(field.Element).One()
+// edwardsPoint sets p to the Edwards point of u, top bit ignored and reduced
+// mod p: that with y = (u−1)/(u+1) and the given sign of x. It returns the
+// point's compressed form. It reports false for u = −1 and for the u of the
+// twist, which have no image.
+func edwardsPoint(p *edwards25519.Point, u *[32]byte, sign byte) (a [32]byte, ok bool) {
+	var zero, one, n, d field.Element
+	one.One()
 	e := element(u)
-	n.Subtract(e, one)
-	d.Add(e, one)
+	n.Subtract(e, &one)
+	d.Add(e, &one)
 	// Invert maps 0 to 0, which would make u = −1 the point with y = 0.
-	if d.Equal(new(field.Element)) == 1 {
-		return nil, a, false
+	if d.Equal(&zero) == 1 {
+		return a, false
 	}
-	copy(a[:], y.Multiply(&n, d.Invert(&d)).Bytes())
-	// x = 0 has one sign. Of the two y that give it, 1 is not an image, and
-	// −1 is that of u = 0.
-	if e.Equal(new(field.Element)) == 0 {
+	copy(a[:], n.Multiply(&n, d.Invert(&d)).Bytes())
+	// x = 0 has one sign. Of the two y that give it, 1 is no image, and −1 is
+	// that of u = 0.
+	if e.Equal(&zero) == 0 {
 		a[31] |= sign << 7
 	}
-	p, err := new(edwards25519.Point).SetBytes(a[:])
-	return p, a, err == nil
+	_, err := p.SetBytes(a[:])
+	return a, err == nil
 }
 
 // element returns u, top bit ignored, as an element of the field.

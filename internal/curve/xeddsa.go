@@ -16,8 +16,9 @@ func Sign(k, a *[32]byte, z *[64]byte, msg ...[]byte) (sig [64]byte) {
 	prefix := nonceDomain
 	digest := hash(prefix[:], k[:], msg, z[:])
 	var r, h, s edwards25519.Scalar
+	var p edwards25519.Point
 	wideScalar(&r, &digest)
-	copy(sig[:32], new(edwards25519.Point).ScalarBaseMult(&r).Bytes())
+	copy(sig[:32], p.ScalarBaseMult(&r).Bytes())
 	clear(digest[:])
 
 	digest = hash(sig[:32], a[:], msg, nil)
@@ -46,14 +47,15 @@ func Verify(u *[32]byte, sig []byte, msg ...[]byte) bool {
 	if _, err := s.SetCanonicalBytes(sBytes[:]); err != nil {
 		return false
 	}
-	p, a, ok := edwardsPoint(u, sig[63]>>7)
+	var p, r edwards25519.Point
+	a, ok := edwardsPoint(&p, u, sig[63]>>7)
 	if !ok {
 		return false
 	}
 	digest := hash(sig[:32], a[:], msg, nil)
 	wideScalar(&h, &digest)
 	// The point is negated, not h: (L−h)·P is not −h·P when P has torsion.
-	r := new(edwards25519.Point).VarTimeDoubleScalarBaseMult(&h, p.Negate(p), &s)
+	r.VarTimeDoubleScalarBaseMult(&h, p.Negate(&p), &s)
 	return [32]byte(r.Bytes()) == [32]byte(sig[:32])
 }
 

@@ -92,14 +92,11 @@ func validLabel(label string) bool {
 // An IdentityKeyPair is an identity key with its private key. It signs
 // pre-keys, alternate identities and labelled messages, and never raw bytes;
 // that is what SigningKey is for. The zero value is not a key pair.
-type IdentityKeyPair struct {
-	secret
-	s signer
-}
+type IdentityKeyPair struct{ signer }
 
 // GenerateIdentityKeyPair draws an identity key pair.
 func GenerateIdentityKeyPair() *IdentityKeyPair {
-	return &IdentityKeyPair{s: newSigner(generate())}
+	return &IdentityKeyPair{newSigner(generate())}
 }
 
 // NewIdentityKeyPair returns the key pair of the 32 private bytes, clamped. It
@@ -110,42 +107,42 @@ func NewIdentityKeyPair(private []byte) (*IdentityKeyPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &IdentityKeyPair{s: newSigner(k)}, nil
+	return &IdentityKeyPair{newSigner(k)}, nil
 }
 
 // Public returns the identity key.
 func (p *IdentityKeyPair) Public() IdentityKey {
-	return IdentityKey{p: PublicKey{u: p.s.u}}
+	return IdentityKey{p: PublicKey{u: p.u}}
 }
 
 // PrivateBytes returns the 32 clamped bytes of the private key.
-func (p *IdentityKeyPair) PrivateBytes() []byte { return append([]byte(nil), p.s.k[:]...) }
+func (p *IdentityKeyPair) PrivateBytes() []byte { return append([]byte(nil), p.k[:]...) }
 
 // Equal reports, in constant time, whether the key pairs are equal.
 func (p *IdentityKeyPair) Equal(other *IdentityKeyPair) bool {
-	return subtle.ConstantTimeCompare(p.s.k[:], other.s.k[:]) == 1
+	return subtle.ConstantTimeCompare(p.k[:], other.k[:]) == 1
 }
 
 // Agree returns the 32 bytes of X25519. It returns ErrZeroAgreement when they
 // are all zero.
 func (p *IdentityKeyPair) Agree(public PublicKey) ([32]byte, error) {
-	return agree(&p.s.k, &public.u)
+	return agree(&p.k, &public.u)
 }
 
 // SignPreKey returns the signature, 64 bytes, of an EC pre-key.
 func (p *IdentityKeyPair) SignPreKey(preKey PublicKey) []byte {
-	return p.s.sign(typeByteCurve, preKey.u[:])
+	return p.sign(typeByteCurve, preKey.u[:])
 }
 
 // SignKEMPreKey returns the signature, 64 bytes, of a KEM pre-key.
 func (p *IdentityKeyPair) SignKEMPreKey(preKey KEMPublicKey) []byte {
-	return p.s.sign(typeByteKEM, preKey.pk[:])
+	return p.sign(typeByteKEM, preKey.pk[:])
 }
 
 // SignAlternate returns the statement, 64 bytes, that other is an identity of
 // the same account.
 func (p *IdentityKeyPair) SignAlternate(other IdentityKey) []byte {
-	return p.s.sign(domain, alternate, typeByteCurve, other.p.u[:])
+	return p.sign(domain, alternate, typeByteCurve, other.p.u[:])
 }
 
 // Sign returns the signature, 64 bytes, of msg under a label, which is over
@@ -155,5 +152,5 @@ func (p *IdentityKeyPair) Sign(label string, msg []byte) []byte {
 	if !validLabel(label) {
 		panic("keys: label must be 1 to 64 printable ASCII bytes")
 	}
-	return p.s.sign(domain, []byte(label), labelEnd, msg)
+	return p.sign(domain, []byte(label), labelEnd, msg)
 }

@@ -2,32 +2,25 @@ package keys
 
 import (
 	"crypto/rand"
-	"crypto/sha3"
 	"crypto/subtle"
 	"fmt"
 
 	"github.com/gembok-e2ee/gembok/internal/kem"
 )
 
-const (
-	kemPublicSize     = 1568
-	kemPrivateSize    = 3168
-	kemCiphertextSize = 1568
-)
-
 // A KEMPublicKey is a Kyber-1024 public key whose coefficients are reduced. It
-// is a comparable value. The zero value has the form of a key, but nobody has
-// its private key.
-type KEMPublicKey struct{ pk [kemPublicSize]byte }
+// is a comparable value. The zero value is not a key: what is encapsulated to it,
+// anyone can read.
+type KEMPublicKey struct{ pk [kem.Kyber1024PublicSize]byte }
 
 // ParseKEMPublicKey reads the 1569 bytes 0x08 ‖ t ‖ ρ. It returns ErrKey, and
 // the zero value, also for a coefficient of t that is not reduced (FIPS 203,
 // Section 7.2).
 func ParseKEMPublicKey(b []byte) (KEMPublicKey, error) {
-	if err := checkKEM(b, kemPublicSize); err != nil {
+	if err := checkKEM(b, kem.Kyber1024PublicSize); err != nil {
 		return KEMPublicKey{}, err
 	}
-	k := KEMPublicKey{pk: [kemPublicSize]byte(b[1:])}
+	k := KEMPublicKey{pk: [kem.Kyber1024PublicSize]byte(b[1:])}
 	if !kem.Kyber1024Valid(&k.pk) {
 		return KEMPublicKey{}, fmt.Errorf("%w: coefficient not reduced", ErrKey)
 	}
@@ -40,7 +33,7 @@ func checkKEM(b []byte, size int) error {
 	case len(b) != 1+size:
 		return fmt.Errorf("%w: length %d", ErrKey, len(b))
 	case b[0] != typeKEM:
-		return fmt.Errorf("%w: type %#02x", ErrKey, b[0])
+		return fmt.Errorf("%w: type 0x%02x", ErrKey, b[0])
 	}
 	return nil
 }
@@ -70,14 +63,8 @@ func (k KEMPublicKey) Encapsulate() (ciphertext []byte, shared [32]byte) {
 // A KEMPrivateKey is a Kyber-1024 private key. The zero value is not a key.
 type KEMPrivateKey struct {
 	secret
-	sk [kemPrivateSize]byte // ŝ (1536) ‖ pk (1568) ‖ H(pk) (32) ‖ z (32)
+	sk [kem.Kyber1024PrivateSize]byte // ŝ (1536) ‖ pk (1568) ‖ H(pk) (32) ‖ z (32)
 }
-
-// Where the public key and its hash are in a private key.
-const (
-	kemPublicAt = kemPrivateSize - 64 - kemPublicSize
-	kemHashAt   = kemPrivateSize - 64
-)
 
 // GenerateKEMPrivateKey draws a private key, from 64 bytes.
 func GenerateKEMPrivateKey() *KEMPrivateKey {
@@ -94,17 +81,12 @@ func GenerateKEMPrivateKey() *KEMPrivateKey {
 // returns ErrKey also for a pk that ParseKEMPublicKey would refuse, and for a
 // hash that is not that of pk (FIPS 203, Section 7.3).
 func ParseKEMPrivateKey(b []byte) (*KEMPrivateKey, error) {
-	if err := checkKEM(b, kemPrivateSize); err != nil {
+	if err := checkKEM(b, kem.Kyber1024PrivateSize); err != nil {
 		return nil, err
 	}
-	k := &KEMPrivateKey{sk: [kemPrivateSize]byte(b[1:])}
-	pk := k.Public().pk
-	h := sha3.Sum256(pk[:])
-	switch {
-	case !kem.Kyber1024Valid(&pk):
-		return nil, fmt.Errorf("%w: coefficient not reduced", ErrKey)
-	case subtle.ConstantTimeCompare(h[:], k.sk[kemHashAt:][:32]) == 0:
-		return nil, fmt.Errorf("%w: hash of the public key does not match", ErrKey)
+	k := &KEMPrivateKey{sk: [kem.Kyber1024PrivateSize]byte(b[1:])}
+	if !kem.Kyber1024KeyValid(&k.sk) {
+		return nil, fmt.Errorf("%w: KEM private key and the public key in it do not fit", ErrKey)
 	}
 	return k, nil
 }
@@ -114,7 +96,7 @@ func (k *KEMPrivateKey) Bytes() []byte { return withType(k.sk[:]) }
 
 // Public returns the public key, which the private key contains.
 func (k *KEMPrivateKey) Public() KEMPublicKey {
-	return KEMPublicKey{pk: [kemPublicSize]byte(k.sk[kemPublicAt:kemHashAt])}
+	return KEMPublicKey{pk: *kem.Kyber1024Public(&k.sk)}
 }
 
 // Equal reports, in constant time, whether the keys are equal.
@@ -126,8 +108,8 @@ func (k *KEMPrivateKey) Equal(other *KEMPrivateKey) bool {
 // type byte. It returns ErrKey for any other length or type. A ciphertext that
 // was not made for k gives a secret that nobody else has, and no error.
 func (k *KEMPrivateKey) Decapsulate(ciphertext []byte) ([32]byte, error) {
-	if err := checkKEM(ciphertext, kemCiphertextSize); err != nil {
+	if err := checkKEM(ciphertext, kem.Kyber1024CiphertextSize); err != nil {
 		return [32]byte{}, err
 	}
-	return kem.Kyber1024Decapsulate(&k.sk, (*[kemCiphertextSize]byte)(ciphertext[1:])), nil
+	return kem.Kyber1024Decapsulate(&k.sk, (*[kem.Kyber1024CiphertextSize]byte)(ciphertext[1:])), nil
 }

@@ -71,7 +71,7 @@ func ParsePublicKey(b []byte) (PublicKey, error) {
 	case len(b) != publicSize:
 		return PublicKey{}, fmt.Errorf("%w: length %d", ErrKey, len(b))
 	case b[0] != typeCurve:
-		return PublicKey{}, fmt.Errorf("%w: type %#02x", ErrKey, b[0])
+		return PublicKey{}, fmt.Errorf("%w: type 0x%02x", ErrKey, b[0])
 	}
 	return PublicKey{u: [32]byte(b[1:])}, nil
 }

@@ -11,6 +11,7 @@ import (
 // A signer is a private key that signs: its scalar and both forms of its
 // public key, so that signing computes neither.
 type signer struct {
+	secret
 	k [32]byte // clamped
 	u [32]byte // Montgomery form
 	a [32]byte // compressed Edwards form
@@ -38,13 +39,10 @@ func verify(u *[32]byte, sig []byte, parts ...[]byte) error {
 // A SigningKey makes raw XEdDSA signatures: trust roots, certificates, sender
 // keys. Nothing separates one use of it from another but the key. The zero
 // value is not a key.
-type SigningKey struct {
-	secret
-	s signer
-}
+type SigningKey struct{ signer }
 
 // GenerateSigningKey draws a signing key.
-func GenerateSigningKey() *SigningKey { return &SigningKey{s: newSigner(generate())} }
+func GenerateSigningKey() *SigningKey { return &SigningKey{newSigner(generate())} }
 
 // NewSigningKey returns the signing key of the 32 bytes, clamped. It returns
 // ErrKey for any other length. It costs one multiplication of the base point.
@@ -53,22 +51,22 @@ func NewSigningKey(private []byte) (*SigningKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &SigningKey{s: newSigner(k)}, nil
+	return &SigningKey{newSigner(k)}, nil
 }
 
 // PrivateBytes returns the 32 clamped bytes.
-func (k *SigningKey) PrivateBytes() []byte { return append([]byte(nil), k.s.k[:]...) }
+func (k *SigningKey) PrivateBytes() []byte { return append([]byte(nil), k.k[:]...) }
 
 // Public returns the public key.
-func (k *SigningKey) Public() VerifyKey { return VerifyKey{p: PublicKey{u: k.s.u}} }
+func (k *SigningKey) Public() VerifyKey { return VerifyKey{p: PublicKey{u: k.u}} }
 
 // Equal reports, in constant time, whether the keys are equal.
 func (k *SigningKey) Equal(other *SigningKey) bool {
-	return subtle.ConstantTimeCompare(k.s.k[:], other.s.k[:]) == 1
+	return subtle.ConstantTimeCompare(k.k[:], other.k[:]) == 1
 }
 
 // Sign returns the signature, 64 bytes, over the parts back to back.
-func (k *SigningKey) Sign(parts ...[]byte) []byte { return k.s.sign(parts...) }
+func (k *SigningKey) Sign(parts ...[]byte) []byte { return k.sign(parts...) }
 
 // A VerifyKey is a public key that only verifies. It is a comparable value,
 // in range and not of small order. The zero value is not a key, and verifies
