@@ -5,7 +5,7 @@ import "google.golang.org/protobuf/encoding/protowire"
 // A Chain is a sending or receiving chain of a session (spec/storage.md,
 // Section 4.3).
 type Chain struct {
-	redact
+	Secret
 	PublicKey  []byte // 33 bytes: own when sending, the peer's when receiving
 	PrivateKey []byte // 32 bytes when sending, else empty
 	Index      uint32 // of the next message

@@ -9,7 +9,7 @@ const MaxKeyRecord = 16 << 10
 // An IdentityKeyPairRecord is an IdentityKeyPairStructure (spec/storage.md,
 // Section 1).
 type IdentityKeyPairRecord struct {
-	redact
+	Secret
 	Public  []byte // 33 bytes
 	Private []byte // 32 bytes
 }
@@ -46,7 +46,7 @@ func AppendIdentityKeyPairRecord(dst []byte, rec *IdentityKeyPairRecord) []byte 
 // A PreKeyRecord is the record of a one-time EC prekey (spec/storage.md,
 // Section 2). Id 0 is an id like any other.
 type PreKeyRecord struct {
-	redact
+	Secret
 	ID      uint32
 	Public  []byte // 33 bytes
 	Private []byte // 32 bytes
@@ -88,7 +88,7 @@ func AppendPreKeyRecord(dst []byte, rec *PreKeyRecord) []byte {
 // A SignedPreKeyRecord is the record of a signed EC prekey or of a KEM prekey
 // (spec/storage.md, Section 3); the bytes do not tell which.
 type SignedPreKeyRecord struct {
-	redact
+	Secret
 	ID        uint32
 	Public    []byte // 33 bytes, or 1569 with the type byte
 	Private   []byte // 32 bytes, or 3169 with the type byte

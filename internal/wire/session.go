@@ -15,7 +15,7 @@ const (
 // A SessionRecord is the session record of libsignal (spec/storage.md,
 // Section 4.1): the current session and the archived ones, all encoded.
 type SessionRecord struct {
-	redact
+	Secret
 	Current  []byte   // nil: none; empty but not nil: present, a Session with nothing in it
 	Previous [][]byte // newest first; at most MaxArchived
 }
@@ -70,7 +70,7 @@ func AppendSessionRecord(dst []byte, rec *SessionRecord) []byte {
 
 // A Session is a SessionStructure (spec/storage.md, Section 4.2).
 type Session struct {
-	redact
+	Secret
 	Version              uint32 // 0 reads as 2
 	LocalIdentity        []byte // 33 bytes
 	RemoteIdentity       []byte // 33 bytes

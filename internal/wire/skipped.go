@@ -32,7 +32,7 @@ const (
 // A MessageKey is what is left of a skipped message (spec/storage.md,
 // Section 4.3): a seed, or the three keys that older libraries stored.
 type MessageKey struct {
-	redact
+	Secret
 	Index     uint32
 	CipherKey []byte // 32 bytes; old form
 	MACKey    []byte // 32 bytes; old form
@@ -232,10 +232,10 @@ func (s Skipped) newest(n int) Skipped {
 }
 
 // Format answers every verb with "redacted".
-func (Skipped) Format(s fmt.State, v rune) { redact{}.Format(s, v) }
+func (Skipped) Format(s fmt.State, v rune) { Secret{}.Format(s, v) }
 
 // LogValue answers "redacted".
-func (Skipped) LogValue() slog.Value { return redact{}.LogValue() }
+func (Skipped) LogValue() slog.Value { return Secret{}.LogValue() }
 
 // MarshalJSON answers "redacted".
-func (Skipped) MarshalJSON() ([]byte, error) { return redact{}.MarshalJSON() }
+func (Skipped) MarshalJSON() ([]byte, error) { return Secret{}.MarshalJSON() }
