@@ -1,0 +1,4 @@
+package interop
+
+// OpenCommand is Open with another child, and another patience.
+var OpenCommand = open
