@@ -3,7 +3,10 @@
 // allocation. The time depends on lengths only.
 package kdf
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // bufferSize is what the inner hash of one HMAC takes on the stack: a key
 // block, and a previous block of HKDF, 256 bytes of info and a counter.
@@ -44,25 +47,31 @@ func hmac(key *[32]byte, a, b, c []byte) [32]byte {
 	if n := 64 + len(a) + len(b) + len(c); n > bufferSize {
 		p = make([]byte, 64, n)
 	}
-	pad(p, key, 0x36)
+	pad(p, key, ipad)
 	p = append(append(append(p, a...), b...), c...)
 	inner := sha256.Sum256(p)
 	clear(p)
 
 	var outer [64 + 32]byte
-	pad(outer[:64], key, 0x5C)
+	pad(outer[:64], key, opad)
 	copy(outer[64:], inner[:])
 	sum := sha256.Sum256(outer[:])
 	clear(outer[:])
 	return sum
 }
 
-// pad fills the 64 bytes of p with the key, padded with zeros, XOR x.
-func pad(p []byte, key *[32]byte, x byte) {
-	for i, k := range key {
-		p[i] = k ^ x
-	}
-	for i := 32; i < 64; i++ {
-		p[i] = x
+// pad fills the 64 bytes of p with the key, padded with zeros, XOR x, eight
+// bytes at a time.
+func pad(p []byte, key *[32]byte, x uint64) {
+	p = p[:64]
+	for i := 0; i < 32; i += 8 {
+		binary.NativeEndian.PutUint64(p[i:], binary.NativeEndian.Uint64(key[i:])^x)
+		binary.NativeEndian.PutUint64(p[32+i:], x)
 	}
 }
+
+// The pads of RFC 2104, eight bytes of them.
+const (
+	ipad = 0x3636363636363636
+	opad = 0x5C5C5C5C5C5C5C5C
+)
