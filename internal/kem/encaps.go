@@ -1,7 +1,5 @@
 package kem
 
-import "crypto/sha3"
-
 // Encaps1 computes the first part of a ciphertext and the secret from a key's
 // header alone.
 //
@@ -16,48 +14,41 @@ import "crypto/sha3"
 //	ct1     960 bytes: u, compressed to 10 bits a coefficient
 //	k       32 bytes: the shared secret
 func Encaps1(header *[Header768Size]byte, m *[32]byte) (es *[EncapsStateSize]byte, ct1 *[Ciphertext1Size]byte, k [32]byte) {
-	var kr [64]byte // m || H(ek), then (K, r) = G of it
-	copy(kr[:32], m[:])
-	copy(kr[32:], header[32:])
-	kr = sha3.Sum512(kr[:])
+	kr := hashG(m, header[32:])
 	k = [32]byte(kr[:32])
 	r := (*[32]byte)(kr[32:])
 
 	var s encapsState
-	for i := range s.y.hat {
-		y := &s.y.hat[i]
-		y.samplePolyCBD(r, byte(i))
-		y.ntt()
-		y.reduce()
+	y := &s.y.hat
+	sample(&[4]stream{noise(&y[0], r, 0), noise(&y[1], r, 1), noise(&y[2], r, 2), noise(&s.e2, r, 6)})
+	for i := range y {
+		y[i].ntt()
 	}
 	s.y.prepare()
-	s.e2.samplePolyCBD(r, 6)
 	s.m = *m
 
 	ct1 = new([Ciphertext1Size]byte)
 	for i := range 3 {
-		u := s.row(header[:32], r, byte(i))
+		u := s.row((*[32]byte)(header[:32]), r, byte(i))
 		u.compress10(ct1[320*i:])
 	}
 	es = s.bytes()
 	clear(kr[:])
 	s = encapsState{}
+	fence()
 	return es, ct1, k
 }
 
-// row returns u[i], centred: u = NTT⁻¹(Âᵀ ∘ ŷ) + e₁, where row i of Âᵀ is made of
-// Â[j][i] = SampleNTT(ρ || i || j).
-func (s *encapsState) row(rho []byte, r *[32]byte, i byte) (u poly) {
+// row returns u[i]: u = NTT⁻¹(Âᵀ ∘ ŷ) + e₁, where row i of Âᵀ is made of
+// Â[j][i] = SampleNTT(ρ || i || j). |u[i]| ≤ 1666.
+func (s *encapsState) row(rho, r *[32]byte, i byte) (u poly) {
 	var a [3]poly
-	for j := range a {
-		a[j].sampleNTT(rho, i, byte(j))
-	}
+	var e1 poly
+	sample(&[4]stream{uniform(&a[0], rho, i, 0), uniform(&a[1], rho, i, 1), uniform(&a[2], rho, i, 2), noise(&e1, r, 3+i)})
 	u = s.y.dot(&a)
 	u.inverseNTT()
-	var e1 poly
-	e1.samplePolyCBD(r, 3+i)
 	u.add(&e1)
-	u.reduce()
+	clear(e1[:])
 	return u
 }
 
@@ -83,7 +74,6 @@ func Encaps2(ek, es []byte) (ct2 *[Ciphertext2Size]byte) {
 	v.inverseNTT()
 	v.add(&s.e2)
 	v.addMessage(&s.m)
-	v.reduce()
 	ct2 = new([Ciphertext2Size]byte)
 	v.compress4(ct2)
 	s = encapsState{}

@@ -1,50 +1,47 @@
 package kem
 
+import "encoding/binary"
+
 // Compression and byte encoding (FIPS 203, Section 4.2.1). Coefficients are
 // secret, so there is no division: see compress.
 
-// compress returns Compress_d(x) for 0 ≤ x < q and d ≤ 11: the integer nearest
-// to x·2ᵈ/q, halves up, modulo 2ᵈ. It is the floor of (x·2ᵈ + 1664)/q, with the
-// division done as a multiplication by the reciprocal of q, rounded up at
-// 2⁻³⁶; a test checks it for every x.
-func compress(x uint32, d int) uint32 {
-	const reciprocal = (1<<36 + q - 1) / q
-	n := uint64(x<<d + q/2)
-	return uint32(n*reciprocal>>36) & (1<<d - 1)
+// compress returns Compress_d(x mod q) for −q ≤ x < 3q and d of 4 or 10: the
+// integer nearest to x·2ᵈ/q, halves up, modulo 2ᵈ.
+//
+// That is the floor of (x·2ᵈ + 1664)/q modulo 2ᵈ, which does not change when q
+// is added to x, so that x needs no reduction. The division is a multiplication
+// by the reciprocal of q, rounded up at 2⁻³⁷: a test tries every x.
+func compress(x int32, d int) uint32 {
+	const reciprocal = (1<<37 + q - 1) / q
+	n := uint64(uint32(x+q)<<d + q/2)
+	return uint32(n*reciprocal>>37) & (1<<d - 1)
 }
 
-// compress10 writes ByteEncode₁₀(Compress₁₀(f)), 320 bytes, of centred residues.
+// compress10 writes ByteEncode₁₀(Compress₁₀(f)), 320 bytes.
 func (f *poly) compress10(out []byte) {
 	out = out[:320]
 	for i := range 64 {
-		x0 := compress(positive(f[4*i]), 10)
-		x1 := compress(positive(f[4*i+1]), 10)
-		x2 := compress(positive(f[4*i+2]), 10)
-		x3 := compress(positive(f[4*i+3]), 10)
-		b := out[5*i : 5*i+5]
-		b[0] = byte(x0)
-		b[1] = byte(x0>>8 | x1<<2)
-		b[2] = byte(x1>>6 | x2<<4)
-		b[3] = byte(x2>>4 | x3<<6)
-		b[4] = byte(x3 >> 2)
+		g := (*[4]int32)(f[4*i:])
+		low := compress(g[0], 10) | compress(g[1], 10)<<10 | compress(g[2], 10)<<20
+		x3 := compress(g[3], 10)
+		binary.LittleEndian.PutUint32(out[5*i:], low|x3<<30)
+		out[5*i+4] = byte(x3 >> 2)
 	}
 }
 
-// compress4 writes ByteEncode₄(Compress₄(f)) of centred residues.
-func (f *poly) compress4(out *[128]byte) {
+// compress4 writes ByteEncode₄(Compress₄(f)).
+func (f *poly) compress4(out *[Ciphertext2Size]byte) {
 	for i := range out {
-		x0 := compress(positive(f[2*i]), 4)
-		x1 := compress(positive(f[2*i+1]), 4)
-		out[i] = byte(x0 | x1<<4)
+		out[i] = byte(compress(f[2*i], 4) | compress(f[2*i+1], 4)<<4)
 	}
 }
 
 // addMessage adds Decompress₁(ByteDecode₁(m)): 1665 for each bit that is set.
 func (f *poly) addMessage(m *[32]byte) {
-	for i := range m {
-		for j := range 8 {
-			bit := int32(m[i]>>j) & 1
-			f[8*i+j] += -bit & ((q + 1) / 2)
+	for i, b := range m {
+		g := (*[8]int32)(f[8*i:])
+		for j := range g {
+			g[j] += -(int32(b) >> j & 1) & ((q + 1) / 2)
 		}
 	}
 }
@@ -60,7 +57,7 @@ func (f *poly) decode12(b []byte) {
 }
 
 // reduced reports whether every 12-bit number in b is below q: the modulus
-// check of FIPS 203, Section 7.2. b is public and a multiple of 3 bytes.
+// check of FIPS 203, Section 7.2. b is public, a multiple of 3 bytes.
 func reduced(b []byte) bool {
 	for ; len(b) >= 3; b = b[3:] {
 		b0, b1, b2 := uint32(b[0]), uint32(b[1]), uint32(b[2])

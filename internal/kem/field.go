@@ -13,7 +13,9 @@ const (
 	one = 0x0013afb8
 
 	// scale is constant(−2³²·128⁻¹): what ends NTT⁻¹ after reduceProduct.
-	scale = 0x912fe8a0
+	// scaleZeta is the same times ζ⁶⁴, the power in the last layer.
+	scale     = 0x912fe8a0
+	scaleZeta = 0x94921c26
 )
 
 // plantard returns the centred residue, −1664 … +1664, of −x·2⁻³² mod q, where
@@ -44,9 +46,4 @@ func mul(a int32, z uint32) int32 {
 // |x| ≤ 7·2¹⁶·q. The factor is taken out by the end of inverseNTT.
 func reduceProduct(x int32) int32 {
 	return plantard(uint32(x) * qInverse)
-}
-
-// positive returns the residue 0 … q−1 of a centred residue.
-func positive(a int32) uint32 {
-	return uint32(a + (a>>31)&q)
 }

@@ -4,52 +4,65 @@ package kem
 // order of FIPS 203, Algorithm 9. Each function says how large coefficients are.
 type poly [256]int32
 
-// ntt is NTT (FIPS 203, Algorithm 9) in place, but for the reduction: with
-// |f[i]| ≤ b going in, |f[i]| ≤ b + 7·1664 coming out, as each of the seven
-// layers adds one centred residue.
+// ntt is NTT (FIPS 203, Algorithm 9) in place; |f[i]| ≤ q going in, centred
+// residues coming out. Nothing is reduced on the way: each of the seven layers
+// adds one centred residue, so that |f[i]| ≤ 5q before the last multiplication.
 func (f *poly) ntt() {
-	k := 1
-	for n := 128; n >= 2; n /= 2 {
-		for start := 0; start < 256; start += 2 * n {
-			zeta := zetas[k&127]
-			k++
-			lo, hi := f[start:start+n], f[start+n:start+2*n]
-			for j := range lo {
-				t := mul(hi[j], zeta)
-				hi[j] = lo[j] - t
-				lo[j] += t
-			}
+	f.twoLayers(64, 1)
+	f.twoLayers(16, 4)
+	f.twoLayers(4, 16)
+	for i, zeta := range zetas[64:] {
+		g := (*[4]int32)(f[4*i:])
+		t2, t3 := mul(g[2], zeta), mul(g[3], zeta)
+		g[0], g[2] = mul(g[0]+t2, one), mul(g[0]-t2, one)
+		g[1], g[3] = mul(g[1]+t3, one), mul(g[1]-t3, one)
+	}
+}
+
+// twoLayers does the layers len = 2n and len = n of Algorithm 9 at once; k is
+// the first index into zetas of the former.
+func (f *poly) twoLayers(n, k int) {
+	for g := f[:]; len(g) >= 4*n; g = g[4*n:] {
+		z1, z2, z3 := zetas[k&127], zetas[2*k&127], zetas[(2*k+1)&127]
+		k++
+		g0, g1, g2, g3 := g[:n], g[n:][:n], g[2*n:][:n], g[3*n:][:n]
+		for j := range g0 {
+			t2, t3 := mul(g2[j], z1), mul(g3[j], z1)
+			a0, a1, a2, a3 := g0[j]+t2, g1[j]+t3, g0[j]-t2, g1[j]-t3
+			t1, t3 := mul(a1, z2), mul(a3, z3)
+			g0[j], g1[j], g2[j], g3[j] = a0+t1, a0-t1, a2+t3, a2-t3
 		}
 	}
 }
 
-// inverseNTT is NTT⁻¹ (FIPS 203, Algorithm 10) in place of a polynomial out of
-// reduceProduct: the last multiplication takes out its factor −2⁻³² as well.
-// Centred residues go in and come out; sums double in each of seven layers, to
-// 2⁷·1664 at most, which is within the bound of mul.
+// inverseNTT is NTT⁻¹ (FIPS 203, Algorithm 10) in place of what comes out of
+// dot: the last layer takes out its factor −2⁻³² too. Centred residues go in and
+// come out. Sums double in each of six layers before that, and differences are
+// as large, so that 2⁷·1664 is the largest number that is multiplied.
 func (f *poly) inverseNTT() {
-	k := 127
-	for n := 2; n <= 128; n *= 2 {
-		for start := 0; start < 256; start += 2 * n {
-			zeta := zetas[k&127]
-			k--
-			lo, hi := f[start:start+n], f[start+n:start+2*n]
-			for j := range lo {
-				t := lo[j]
-				lo[j] = t + hi[j]
-				hi[j] = mul(hi[j]-t, zeta)
-			}
-		}
-	}
-	for i := range f {
-		f[i] = mul(f[i], scale)
+	f.twoInverseLayers(2, 127)
+	f.twoInverseLayers(8, 31)
+	f.twoInverseLayers(32, 7)
+	lo, hi := f[:128], f[128:]
+	for j, t := range lo {
+		lo[j] = mul(t+hi[j], scale)
+		hi[j] = mul(hi[j]-t, scaleZeta)
 	}
 }
 
-// reduce brings every coefficient into the centred range.
-func (f *poly) reduce() {
-	for i := range f {
-		f[i] = mul(f[i], one)
+// twoInverseLayers does the layers len = n and len = 2n of Algorithm 10 at once;
+// k is the first (the highest) index into zetas of the former.
+func (f *poly) twoInverseLayers(n, k int) {
+	for g := f[:]; len(g) >= 4*n; g = g[4*n:] {
+		z0, z1, z2 := zetas[k&127], zetas[(k-1)&127], zetas[k/2&127]
+		k -= 2
+		g0, g1, g2, g3 := g[:n], g[n:][:n], g[2*n:][:n], g[3*n:][:n]
+		for j := range g0 {
+			a0, a1 := g0[j]+g1[j], mul(g1[j]-g0[j], z0)
+			a2, a3 := g2[j]+g3[j], mul(g3[j]-g2[j], z1)
+			g0[j], g2[j] = a0+a2, mul(a2-a0, z2)
+			g1[j], g3[j] = a1+a3, mul(a3-a1, z2)
+		}
 	}
 }
 
@@ -69,25 +82,28 @@ type factor struct {
 
 func (y *factor) prepare() {
 	for i := range y.hat {
-		for j := range y.gamma[i] {
-			y.gamma[i][j] = mul(y.hat[i][2*j+1], gammas[j])
+		hat, gamma := &y.hat[i], &y.gamma[i]
+		for j := range gamma {
+			gamma[j] = mul(hat[2*j+1], gammas[j])
 		}
 	}
 }
 
 // dot returns the sum of MultiplyNTTs(a[i], y[i]) (FIPS 203, Algorithms 11 and
-// 12), times −2⁻³². Coefficients of a are between 0 and 4095. Products are
-// summed first, |sum| ≤ 6·4095·1664 < 2²⁶, and reduced once.
+// 12) times −2⁻³², centred. Coefficients of a are between 0 and 4095. Products
+// are summed first, |sum| ≤ 6·4095·1664 < 2²⁶, and reduced once.
 func (y *factor) dot(a *[3]poly) (h poly) {
-	for j := range 128 {
-		var even, odd int32
-		for i := range 3 {
-			a0, a1 := a[i][2*j], a[i][2*j+1]
-			b0, b1 := y.hat[i][2*j], y.hat[i][2*j+1]
-			even += a0*b0 + a1*y.gamma[i][j]
-			odd += a0*b1 + a1*b0
-		}
-		h[2*j], h[2*j+1] = reduceProduct(even), reduceProduct(odd)
+	y0, y1, y2 := &y.hat[0], &y.hat[1], &y.hat[2]
+	a0, a1, a2 := &a[0], &a[1], &a[2]
+	for j := range y.gamma[0] {
+		e, o := 2*j, 2*j+1
+		even := a0[e]*y0[e] + a0[o]*y.gamma[0][j] +
+			a1[e]*y1[e] + a1[o]*y.gamma[1][j] +
+			a2[e]*y2[e] + a2[o]*y.gamma[2][j]
+		odd := a0[e]*y0[o] + a0[o]*y0[e] +
+			a1[e]*y1[o] + a1[o]*y1[e] +
+			a2[e]*y2[o] + a2[o]*y2[e]
+		h[e], h[o] = reduceProduct(even), reduceProduct(odd)
 	}
 	return h
 }
