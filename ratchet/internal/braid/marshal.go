@@ -1,0 +1,186 @@
+package braid
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/gembok-e2ee/gembok/internal/kem"
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/ratchet/internal/erasure"
+)
+
+func (*keysUnsampled) tag() byte        { return wire.SPQRKeysUnsampled }
+func (*keysSampled) tag() byte          { return wire.SPQRKeysSampled }
+func (*headerSent) tag() byte           { return wire.SPQRHeaderSent }
+func (*ct1Received) tag() byte          { return wire.SPQRCt1Received }
+func (*ekSentCt1Received) tag() byte    { return wire.SPQREkSentCt1Received }
+func (*noHeaderReceived) tag() byte     { return wire.SPQRNoHeaderReceived }
+func (*headerReceived) tag() byte       { return wire.SPQRHeaderReceived }
+func (*ct1Sampled) tag() byte           { return wire.SPQRCt1Sampled }
+func (*ekReceivedCt1Sampled) tag() byte { return wire.SPQREkReceivedCt1Sampled }
+func (*ct1Acknowledged) tag() byte      { return wire.SPQRCt1Acknowledged }
+func (*ct2Sampled) tag() byte           { return wire.SPQRCt2Sampled }
+
+// Store puts m into its stored form, which shares m's parts.
+func (m Machine) Store(w *wire.SPQRMachine) {
+	c := m.state.at()
+	*w = wire.SPQRMachine{
+		State: m.state.tag(), Epoch: c.epoch, RootKey: c.auth.root[:], MACKey: c.auth.mac[:],
+	}
+	m.state.store(w)
+}
+
+func (s *keysUnsampled) store(*wire.SPQRMachine) {}
+
+func (s *keysSampled) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.ek, s.dk}
+	s.hdr.Store(&w.Encoder)
+}
+
+func (s *headerSent) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.dk}
+	s.ek.Store(&w.Encoder)
+	s.ct1.Store(&w.Decoder)
+}
+
+func (s *ct1Received) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.dk, s.ct1}
+	s.ek.Store(&w.Encoder)
+}
+
+func (s *ekSentCt1Received) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.dk, s.ct1}
+	s.ct2.Store(&w.Decoder)
+}
+
+func (s *noHeaderReceived) store(w *wire.SPQRMachine) {
+	s.hdr.Store(&w.Decoder)
+}
+
+func (s *headerReceived) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.header[:]}
+	s.ek.Store(&w.Decoder)
+}
+
+func (s *ct1Sampled) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.header[:], s.es, s.ct1}
+	s.enc.Store(&w.Encoder)
+	s.ek.Store(&w.Decoder)
+}
+
+func (s *ekReceivedCt1Sampled) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.es, s.ek, s.ct1}
+	s.enc.Store(&w.Encoder)
+}
+
+func (s *ct1Acknowledged) store(w *wire.SPQRMachine) {
+	w.Parts = [3][]byte{s.header[:], s.es, s.ct1}
+	s.ek.Store(&w.Decoder)
+}
+
+func (s *ct2Sampled) store(w *wire.SPQRMachine) {
+	s.ct2.Store(&w.Encoder)
+}
+
+// Sizes of parts and objects, in bytes.
+const (
+	dkSize  = kem.Private768Size
+	hdrSize = kem.Header768Size
+	ekSize  = kem.Vector768Size
+	esSize  = kem.EncapsStateSize
+	ct1Size = kem.Ciphertext1Size
+)
+
+// partSizes has the lengths of the Parts of each state.
+var partSizes = [12][3]int{
+	wire.SPQRKeysSampled:          {ekSize, dkSize},
+	wire.SPQRHeaderSent:           {dkSize},
+	wire.SPQRCt1Received:          {dkSize, ct1Size},
+	wire.SPQREkSentCt1Received:    {dkSize, ct1Size},
+	wire.SPQRHeaderReceived:       {hdrSize},
+	wire.SPQRCt1Sampled:           {hdrSize, esSize, ct1Size},
+	wire.SPQREkReceivedCt1Sampled: {esSize, ekSize, ct1Size},
+	wire.SPQRCt1Acknowledged:      {hdrSize, esSize, ct1Size},
+}
+
+// Parse returns the machine in w, and refers to w's parts. It checks all that
+// Send and Recv rely on (spqr.md, Section 8.5); what keys and ciphertexts mean
+// is left to them.
+//
+// Errors: ErrCorrupt.
+func Parse(w *wire.SPQRMachine) (Machine, error) {
+	if w.State < wire.SPQRKeysUnsampled || w.State > wire.SPQRCt2Sampled {
+		return Machine{}, fmt.Errorf("%w: state %d", ErrCorrupt, w.State)
+	}
+	if w.Epoch == 0 || len(w.RootKey) != 32 || len(w.MACKey) != 32 {
+		return Machine{}, fmt.Errorf("%w: epoch or key length", ErrCorrupt)
+	}
+	for i, part := range w.Parts {
+		if len(part) != partSizes[w.State][i] {
+			return Machine{}, fmt.Errorf("%w: length of part %d of state %d", ErrCorrupt, i, w.State)
+		}
+	}
+	p := parser{w: w}
+	s := p.state(core{w.Epoch, authenticator{(*[32]byte)(w.RootKey), (*[32]byte)(w.MACKey)}})
+	if p.err != nil {
+		return Machine{}, fmt.Errorf("%w: state %d: %v", ErrCorrupt, w.State, p.err)
+	}
+	return Machine{state: s}, nil
+}
+
+// A parser reads the encoder and the decoder of a state; its first error stays.
+type parser struct {
+	w   *wire.SPQRMachine
+	err error
+}
+
+func (p *parser) encoder(size int) erasure.Encoder {
+	e, err := erasure.ParseEncoder(&p.w.Encoder, size)
+	if err != nil && p.err == nil {
+		p.err = err
+	}
+	return e
+}
+
+func (p *parser) decoder(size int) erasure.Decoder {
+	d, err := erasure.ParseDecoder(&p.w.Decoder, size)
+	if err != nil && p.err == nil {
+		p.err = err
+	}
+	return d
+}
+
+func (p *parser) header() *[hdrSize]byte { return (*[hdrSize]byte)(p.w.Parts[0]) }
+
+func (p *parser) state(c core) state {
+	a, b, ct1 := p.w.Parts[0], p.w.Parts[1], p.w.Parts[2]
+	switch p.w.State {
+	case wire.SPQRKeysUnsampled:
+		return &keysUnsampled{c}
+	case wire.SPQRKeysSampled:
+		return &keysSampled{c, a, b, p.encoder(headerObject)}
+	case wire.SPQRHeaderSent:
+		return &headerSent{c, a, p.encoder(ekSize), p.decoder(ct1Size)}
+	case wire.SPQRCt1Received:
+		return &ct1Received{c, a, b, p.encoder(ekSize)}
+	case wire.SPQREkSentCt1Received:
+		return &ekSentCt1Received{c, a, b, p.decoder(ct2Object)}
+	case wire.SPQRNoHeaderReceived:
+		return &noHeaderReceived{c, p.decoder(headerObject)}
+	case wire.SPQRHeaderReceived:
+		return &headerReceived{c, p.header(), p.decoder(ekSize)}
+	case wire.SPQRCt1Sampled:
+		return &ct1Sampled{c, p.header(), b, ct1, p.encoder(ct1Size), p.decoder(ekSize)}
+	case wire.SPQREkReceivedCt1Sampled:
+		return &ekReceivedCt1Sampled{c, a, b, ct1, p.encoder(ct1Size)}
+	case wire.SPQRCt1Acknowledged:
+		return &ct1Acknowledged{c, p.header(), b, ct1, p.decoder(ekSize)}
+	}
+	return &ct2Sampled{c, p.encoder(ct2Object)}
+}
+
+// A machine holds secrets: it prints as nothing else.
+
+func (Machine) Format(f fmt.State, _ rune)   { f.Write([]byte("redacted")) }
+func (Machine) LogValue() slog.Value         { return slog.StringValue("redacted") }
+func (Machine) MarshalJSON() ([]byte, error) { return []byte(`"redacted"`), nil }
