@@ -1,0 +1,290 @@
+package wire
+
+import "fmt"
+
+// The bodies of a Device's own records (design, Section 5). The format byte in
+// front of a record value belongs to package session. They are neither signed
+// nor hashed: proto3 rules, unknown fields are skipped.
+
+// A Self is the body of the record "self": who a device is.
+type Self struct {
+	Identity       []byte // IdentityKeyPairRecord, 1
+	RegistrationID uint32 // 2
+	User           string // 3
+	Device         uint32 // 4
+}
+
+// ParseSelf reads a Self. The error is ErrMalformed.
+func ParseSelf(b []byte) (Self, error) {
+	var s Self
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.bytes(&f, &s.Identity)
+		case 2:
+			r.uint32(&f, &s.RegistrationID)
+		case 3:
+			r.string(&f, &s.User)
+		case 4:
+			r.uint32(&f, &s.Device)
+		}
+	}
+	return s, r.err
+}
+
+// AppendSelf appends the encoding of s.
+func AppendSelf(dst []byte, s *Self) []byte {
+	dst = appendBytes(dst, 1, s.Identity)
+	dst = appendUint(dst, 2, uint64(s.RegistrationID))
+	dst = appendBytes(dst, 3, []byte(s.User))
+	return appendUint(dst, 4, uint64(s.Device))
+}
+
+// A NextIDs is the body of the record "nextid": the prekey ids to be given
+// out next. One-time and last-resort KEM prekeys share one id space.
+type NextIDs struct {
+	PreKey, SignedPreKey, KEMPreKey uint32 // 1, 2, 3
+}
+
+// ParseNextIDs reads a NextIDs. The error is ErrMalformed.
+func ParseNextIDs(b []byte) (NextIDs, error) {
+	var n NextIDs
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.uint32(&f, &n.PreKey)
+		case 2:
+			r.uint32(&f, &n.SignedPreKey)
+		case 3:
+			r.uint32(&f, &n.KEMPreKey)
+		}
+	}
+	return n, r.err
+}
+
+// AppendNextIDs appends the encoding of n.
+func AppendNextIDs(dst []byte, n *NextIDs) []byte {
+	dst = appendUint(dst, 1, uint64(n.PreKey))
+	dst = appendUint(dst, 2, uint64(n.SignedPreKey))
+	return appendUint(dst, 3, uint64(n.KEMPreKey))
+}
+
+// A StoredPreKey is the body of the records "prekey", "signed", "kem" and
+// "lastresort": a record of storage, Sections 2 and 3, and times in
+// milliseconds since 1970.
+type StoredPreKey struct {
+	Record    []byte // 1
+	Created   uint64 // 2
+	Published uint64 // 3; 0: not yet
+}
+
+// ParseStoredPreKey reads a StoredPreKey. The error is ErrMalformed.
+func ParseStoredPreKey(b []byte) (StoredPreKey, error) {
+	var s StoredPreKey
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.bytes(&f, &s.Record)
+		case 2:
+			r.uint64(&f, &s.Created)
+		case 3:
+			r.uint64(&f, &s.Published)
+		}
+	}
+	return s, r.err
+}
+
+// AppendStoredPreKey appends the encoding of s.
+func AppendStoredPreKey(dst []byte, s *StoredPreKey) []byte {
+	dst = appendBytes(dst, 1, s.Record)
+	dst = appendUint(dst, 2, s.Created)
+	return appendUint(dst, 3, s.Published)
+}
+
+// An Identity is the body of the record "identity": what is known of a peer
+// device's identity key. Times are milliseconds since 1970.
+type Identity struct {
+	Accepted   []byte // 1, 33 bytes
+	AcceptedAt uint64 // 2
+	Seen       []byte // 3, 33 bytes: the key of the last handshake
+	Verified   bool   // 4
+}
+
+// ParseIdentity reads an Identity. The error is ErrMalformed.
+func ParseIdentity(b []byte) (Identity, error) {
+	var id Identity
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.bytes(&f, &id.Accepted)
+		case 2:
+			r.uint64(&f, &id.AcceptedAt)
+		case 3:
+			r.bytes(&f, &id.Seen)
+		case 4:
+			r.bool(&f, &id.Verified)
+		}
+	}
+	return id, r.err
+}
+
+// AppendIdentity appends the encoding of id.
+func AppendIdentity(dst []byte, id *Identity) []byte {
+	dst = appendBytes(dst, 1, id.Accepted)
+	dst = appendUint(dst, 2, id.AcceptedAt)
+	dst = appendBytes(dst, 3, id.Seen)
+	if id.Verified {
+		dst = mustUint(dst, 4, 1)
+	}
+	return dst
+}
+
+// HintSize is the length of a hint: the first bytes of SHA-256 of a receiver
+// ratchet key.
+const HintSize = 8
+
+// A SessionIndex is the body of the record "session": the current session of
+// a peer device and what is needed to find the right archived one.
+type SessionIndex struct {
+	Current  []byte         // 1: SessionStructure; nil: none
+	Archived []ArchivedNote // 2: newest first
+}
+
+// An ArchivedNote tells of one record "archive".
+type ArchivedNote struct {
+	Name       []byte // 1: SHA-256 of the base key, or of the record where there is none
+	ArchivedAt uint64 // 2: milliseconds since 1970
+	Hints      []byte // 3: hints of the receiver ratchet keys, back to back
+	Unaccepted bool   // 4: its remote identity was not the accepted one
+}
+
+// ParseSessionIndex reads a SessionIndex. The error is ErrMalformed.
+func ParseSessionIndex(b []byte) (SessionIndex, error) {
+	var s SessionIndex
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.bytes(&f, &s.Current)
+		case 2:
+			var raw []byte
+			r.bytes(&f, &raw)
+			n, err := parseArchivedNote(raw)
+			if err != nil {
+				return s, err
+			}
+			s.Archived = append(s.Archived, n)
+		}
+	}
+	return s, r.err
+}
+
+func parseArchivedNote(b []byte) (ArchivedNote, error) {
+	var n ArchivedNote
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.bytes(&f, &n.Name)
+		case 2:
+			r.uint64(&f, &n.ArchivedAt)
+		case 3:
+			r.bytes(&f, &n.Hints)
+		case 4:
+			r.bool(&f, &n.Unaccepted)
+		}
+	}
+	if r.err == nil && (len(n.Name) != 32 || len(n.Hints)%HintSize != 0) {
+		r.err = fmt.Errorf("%w: archive note", ErrMalformed)
+	}
+	return n, r.err
+}
+
+// AppendSessionIndex appends the encoding of s.
+func AppendSessionIndex(dst []byte, s *SessionIndex) []byte {
+	if s.Current != nil {
+		dst = mustBytes(dst, 1, s.Current)
+	}
+	for i := range s.Archived {
+		dst = mustBytes(dst, 2, appendArchivedNote(nil, &s.Archived[i]))
+	}
+	return dst
+}
+
+func appendArchivedNote(dst []byte, n *ArchivedNote) []byte {
+	dst = appendBytes(dst, 1, n.Name)
+	dst = appendUint(dst, 2, n.ArchivedAt)
+	dst = appendBytes(dst, 3, n.Hints)
+	if n.Unaccepted {
+		dst = mustUint(dst, 4, 1)
+	}
+	return dst
+}
+
+// A Peer is the body of the record "peer": what is known of a user.
+type Peer struct {
+	Devices []PeerDevice // 1: ascending by id
+	Blocked bool         // 2
+}
+
+// A PeerDevice is one device of a user.
+type PeerDevice struct {
+	ID             uint32 // 1
+	RegistrationID uint32 // 2
+	StaleSince     uint64 // 3: milliseconds since 1970; 0: not stale
+}
+
+// ParsePeer reads a Peer. The error is ErrMalformed.
+func ParsePeer(b []byte) (Peer, error) {
+	var p Peer
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			var raw []byte
+			r.bytes(&f, &raw)
+			d, err := parsePeerDevice(raw)
+			if err != nil {
+				return p, err
+			}
+			p.Devices = append(p.Devices, d)
+		case 2:
+			r.bool(&f, &p.Blocked)
+		}
+	}
+	return p, r.err
+}
+
+func parsePeerDevice(b []byte) (PeerDevice, error) {
+	var d PeerDevice
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		switch f.num {
+		case 1:
+			r.uint32(&f, &d.ID)
+		case 2:
+			r.uint32(&f, &d.RegistrationID)
+		case 3:
+			r.uint64(&f, &d.StaleSince)
+		}
+	}
+	return d, r.err
+}
+
+// AppendPeer appends the encoding of p.
+func AppendPeer(dst []byte, p *Peer) []byte {
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		raw := appendUint(nil, 1, uint64(d.ID))
+		raw = appendUint(raw, 2, uint64(d.RegistrationID))
+		dst = mustBytes(dst, 1, appendUint(raw, 3, d.StaleSince))
+	}
+	if p.Blocked {
+		dst = mustUint(dst, 2, 1)
+	}
+	return dst
+}

@@ -1,0 +1,249 @@
+package session
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/ratchet"
+)
+
+// Limits of a peer device's archive (design, Section 7).
+const (
+	maxArchived   = 40 // sessions, the current one aside
+	maxUnaccepted = 4  // of them under an identity that is not accepted
+	archiveTime   = 30 * 24 * time.Hour
+)
+
+// A book is the sessions with one peer device as an operation sees them: the
+// record "session", whose archived entries are records of their own.
+type book struct {
+	t    *tx
+	peer Address
+	wire.SessionIndex
+}
+
+// openBook reads the loaded record "session" of peer.
+func (t *tx) openBook(peer Address) (*book, error) {
+	b := &book{t: t, peer: peer}
+	body, ok, err := t.get(t.d.sessionKey(peer))
+	if err != nil || !ok {
+		return b, err
+	}
+	if b.SessionIndex, err = wire.ParseSessionIndex(body); err != nil {
+		return nil, corrupt(err)
+	}
+	return b, nil
+}
+
+// write puts the record "session" back.
+func (b *book) write() {
+	b.t.put(b.t.d.sessionKey(b.peer), wire.AppendSessionIndex(nil, &b.SessionIndex))
+}
+
+// current parses the current session; nil where there is none.
+func (b *book) current() (*ratchet.Session, error) {
+	if b.Current == nil {
+		return nil, nil
+	}
+	s, err := ratchet.Parse(b.Current)
+	if err != nil {
+		return nil, corrupt(err)
+	}
+	return s, nil
+}
+
+// loadArchive loads the archive records at places, in one Load.
+func (b *book) loadArchive(places []int) error {
+	wanted := make([]keystore.Key, 0, len(places))
+	for _, i := range places {
+		wanted = append(wanted, b.t.d.archiveKey(b.peer, b.Archived[i].Name))
+	}
+	return b.t.load(wanted...)
+}
+
+// places are those of all archived sessions, or of those that match.
+func (b *book) places(match func(*wire.ArchivedNote) bool) []int {
+	var out []int
+	for i := range b.Archived {
+		if match == nil || match(&b.Archived[i]) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// archived parses the loaded archived session i; nil where its record is
+// missing or does not decode, which blocks nothing else.
+func (b *book) archived(i int) *ratchet.Session {
+	body, ok, err := b.t.get(b.t.d.archiveKey(b.peer, b.Archived[i].Name))
+	if err != nil || !ok {
+		return nil
+	}
+	s, err := ratchet.Parse(body)
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// expired reports whether n was archived more than 30 days ago. Such a session
+// is not tried any more, and goes with the next commit.
+func expired(n *wire.ArchivedNote, now uint64) bool {
+	return now > n.ArchivedAt && now-n.ArchivedAt > uint64(archiveTime.Milliseconds())
+}
+
+// expire drops what expired.
+func (b *book) expire(now uint64) error {
+	for i := len(b.Archived) - 1; i >= 0; i-- {
+		if !expired(&b.Archived[i], now) {
+			continue
+		}
+		if err := b.drop(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archiveCurrent moves the current session to the front of the archive, where
+// it sends no prekey messages any more.
+func (b *book) archiveCurrent(now uint64) error {
+	if b.Current == nil {
+		return nil
+	}
+	raw := b.Current
+	b.Current = nil
+	s, err := ratchet.Parse(raw)
+	if err != nil { // carried along; it blocks nothing
+		return b.insert(wire.ArchivedNote{Name: hashOf(raw), ArchivedAt: now}, raw)
+	}
+	return b.archive(s, now, false)
+}
+
+// archive puts s at the front of the archive.
+func (b *book) archive(s *ratchet.Session, now uint64, unaccepted bool) error {
+	s.ClearPending()
+	raw := s.Append(nil)
+	n := wire.ArchivedNote{Name: sessionName(s, raw), ArchivedAt: now, Hints: hints(s), Unaccepted: unaccepted}
+	return b.insert(n, raw)
+}
+
+// insert writes the archive record of n and puts n in front, in place of an
+// older one of that name, and makes room.
+func (b *book) insert(n wire.ArchivedNote, raw []byte) error {
+	key := b.t.d.archiveKey(b.peer, n.Name)
+	if err := b.t.load(key); err != nil {
+		return err
+	}
+	b.t.put(key, raw)
+	notes := []wire.ArchivedNote{n}
+	for _, old := range b.Archived {
+		if !bytes.Equal(old.Name, n.Name) {
+			notes = append(notes, old)
+		}
+	}
+	b.Archived = notes
+	return b.trim()
+}
+
+// trim keeps the archive within its limits: of the sessions under identities
+// that are not accepted the oldest go first, of the others only when all 40
+// are such.
+func (b *book) trim() error {
+	for {
+		unaccepted, oldest := 0, -1
+		for i, n := range b.Archived {
+			if n.Unaccepted {
+				unaccepted, oldest = unaccepted+1, i
+			}
+		}
+		switch {
+		case unaccepted > maxUnaccepted:
+		case len(b.Archived) <= maxArchived:
+			return nil
+		case oldest < 0:
+			oldest = len(b.Archived) - 1
+		}
+		if err := b.drop(oldest); err != nil {
+			return err
+		}
+	}
+}
+
+// drop removes archived session i and its record.
+func (b *book) drop(i int) error {
+	key := b.t.d.archiveKey(b.peer, b.Archived[i].Name)
+	if err := b.t.load(key); err != nil {
+		return err
+	}
+	b.t.del(key)
+	b.Archived = slices.Concat(b.Archived[:i], b.Archived[i+1:])
+	return nil
+}
+
+// keep writes archived session i back in its place.
+func (b *book) keep(i int, s *ratchet.Session) {
+	raw := s.Append(nil)
+	b.Archived = slices.Clone(b.Archived)
+	b.Archived[i].Hints = hints(s)
+	b.t.put(b.t.d.archiveKey(b.peer, b.Archived[i].Name), raw)
+}
+
+// promote makes archived session i the current one, the old current one the
+// newest in the archive.
+func (b *book) promote(i int, s *ratchet.Session, now uint64) error {
+	if err := b.drop(i); err != nil {
+		return err
+	}
+	if err := b.archiveCurrent(now); err != nil {
+		return err
+	}
+	b.Current = s.Append(nil)
+	return nil
+}
+
+// byName returns the place of an archived session, or −1.
+func (b *book) byName(name []byte) int {
+	return slices.IndexFunc(b.Archived, func(n wire.ArchivedNote) bool { return bytes.Equal(n.Name, name) })
+}
+
+// sessionName is SHA-256 of the base key, or of the stored bytes where there
+// is none.
+func sessionName(s *ratchet.Session, raw []byte) []byte {
+	if base := s.BaseKey(); len(base) > 0 {
+		raw = base
+	}
+	return hashOf(raw)
+}
+
+func hashOf(b []byte) []byte {
+	h := sha256.Sum256(b)
+	return h[:]
+}
+
+// hint is the first bytes of SHA-256 of a ratchet key.
+func hint(ratchetKey []byte) []byte {
+	return hashOf(ratchetKey)[:wire.HintSize]
+}
+
+func hints(s *ratchet.Session) []byte {
+	var out []byte
+	for _, k := range s.ReceiverKeys() {
+		out = append(out, hint(k)...)
+	}
+	return out
+}
+
+// hinted reports whether n may hold the ratchet key with this hint.
+func hinted(n *wire.ArchivedNote, hint []byte) bool {
+	for h := range slices.Chunk(n.Hints, wire.HintSize) {
+		if bytes.Equal(h, hint) {
+			return true
+		}
+	}
+	return false
+}

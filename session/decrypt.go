@@ -1,0 +1,302 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/ratchet"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// What one inbound message may cost (design, Section 7): derivations of the
+// current session, of one with an own device, of all archived ones together;
+// and how far ahead an archived session may jump under a new ratchet key.
+const (
+	budgetCurrent  = 50000
+	budgetSelf     = 200000
+	budgetArchived = 30000
+	jumpArchived   = 2000
+)
+
+// DecryptOptions are the choices of one Decrypt. The zero value, like nil, is
+// the defaults.
+type DecryptOptions struct {
+	// Identity, when set, is the key that the sender must have.
+	Identity *keys.IdentityKey
+	// Deep lifts the bound on derivations, for a message that was
+	// ErrTooExpensive.
+	Deep bool
+}
+
+// A Received is a decrypted message. The zero value is none.
+type Received struct {
+	From Address
+	// Identity is the authenticated identity key of the sender.
+	Identity keys.IdentityKey
+	// Accepted reports whether Identity is the accepted key of From.
+	Accepted  bool
+	Plaintext []byte
+	Events    []Event
+}
+
+// Decrypt decrypts a message that came from a peer device. A message is read
+// once; the same one again is ErrDuplicate.
+//
+// Errors: ErrMalformed, ErrVersion, ErrTooLarge and ErrKey for bytes that are
+// no message; ErrNoSession; ErrDuplicate; ErrTooFar; ErrTooExpensive;
+// PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;
+// ErrZeroAgreement; ErrAuth for all that depends on a secret; ErrCorrupt
+// beside it when a stored session is damaged. After an error everything is as
+// before, and the message may be tried again.
+func (d *Device) Decrypt(ctx context.Context, from Address, m *Message, o *DecryptOptions) (*Received, error) {
+	from, err := from.canonical()
+	if err != nil {
+		return nil, err
+	}
+	if o == nil {
+		o = &DecryptOptions{}
+	}
+	in := &inbound{d: d, from: from, opts: o}
+	if err := in.parse(m); err != nil {
+		return nil, err
+	}
+	var out *Received
+	err = d.run(ctx, from.String(), func(t *tx) error {
+		in.t, in.now = t, d.now()
+		if m.Type == TypePreKey {
+			out, err = in.preKey()
+		} else {
+			out, err = in.signal()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// An inbound is one message on its way through Decrypt.
+type inbound struct {
+	wire.Secret
+
+	d    *Device
+	t    *tx
+	now  uint64
+	from Address
+	opts *DecryptOptions
+
+	raw           []byte // the SignalMessage, inner or whole
+	msg           wire.SignalMessage
+	outer         wire.PreKeySignalMessage // of TypePreKey
+	theirIdentity keys.IdentityKey
+	baseKey       keys.PublicKey
+
+	book  *book
+	trust *trust
+}
+
+// parse reads the bytes, before anything is loaded.
+func (in *inbound) parse(m *Message) (err error) {
+	switch m.Type {
+	case TypeSignal:
+		in.raw = m.Bytes
+		in.msg, err = wire.ParseSignalMessage(m.Bytes)
+	case TypePreKey:
+		if in.outer, err = wire.ParsePreKeySignalMessage(m.Bytes); err != nil {
+			return err
+		}
+		in.raw, in.msg = in.outer.MessageBytes, in.outer.Message
+		if in.baseKey, err = keys.ParsePublicKey(in.outer.BaseKey); err != nil {
+			return fmt.Errorf("base key: %w", err)
+		}
+		in.theirIdentity, err = keys.ParseIdentityKey(in.outer.IdentityKey)
+	default:
+		return fmt.Errorf("%w: message type %d", ErrMalformed, m.Type)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = keys.ParsePublicKey(in.msg.RatchetKey)
+	return err
+}
+
+// open reads the book and the trust of the sender from the loaded records.
+func (in *inbound) open() (err error) {
+	if in.book, err = in.t.openBook(in.from); err != nil {
+		return err
+	}
+	in.trust, err = in.t.trust(in.from)
+	return err
+}
+
+// signal decrypts an ordinary message (wire-core, Section 9.6).
+func (in *inbound) signal() (*Received, error) {
+	d := in.d
+	if err := in.t.load(d.sessionKey(in.from), d.identityKey(in.from), d.peerKey(in.from)); err != nil {
+		return nil, err
+	}
+	if err := in.open(); err != nil {
+		return nil, err
+	}
+	if in.book.Current == nil && len(in.book.Archived) == 0 {
+		return nil, ErrNoSession
+	}
+	c, err := in.try()
+	if err != nil {
+		return nil, err
+	}
+	return in.deliver(c)
+}
+
+// A candidate is a session that a message is tried on; place is its place in
+// the archive, −1 for the current one.
+type candidate struct {
+	s         *ratchet.Session
+	place     int
+	plaintext []byte
+}
+
+// try tries the sessions that hold the message's ratchet key and, when none
+// does, the current one and the archived ones, newest first. A duplicate ends
+// the search. What is too expensive outweighs the other failures, as it can be
+// repeated with Deep; else the first one counts.
+func (in *inbound) try() (*candidate, error) {
+	candidates, first := in.candidates()
+	budget := in.archiveBudget()
+	for _, c := range candidates {
+		err := in.attempt(c, budget)
+		switch {
+		case err == nil:
+			return c, nil
+		case errors.Is(err, ErrDuplicate):
+			return nil, err
+		case first == nil, errors.Is(err, ErrTooExpensive) && !errors.Is(first, ErrTooExpensive):
+			first = err
+		}
+	}
+	if first == nil {
+		first = ErrAuth
+	}
+	return nil, first
+}
+
+// candidates returns the sessions to try, in order; err is what keeps the
+// current one out.
+func (in *inbound) candidates() (cs []*candidate, err error) {
+	current, err := in.book.current()
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrAuth, err)
+	}
+	var holders []*candidate
+	if current != nil {
+		cs = append(cs, &candidate{s: current, place: -1})
+		if current.HasReceiver(in.msg.RatchetKey) {
+			holders = append(holders, cs[0])
+		}
+	}
+	h := hint(in.msg.RatchetKey)
+	archived, loadErr := in.archived(func(n *wire.ArchivedNote) bool { return hinted(n, h) })
+	if loadErr != nil {
+		return nil, loadErr
+	}
+	for _, c := range archived {
+		if c.s.HasReceiver(in.msg.RatchetKey) {
+			holders = append(holders, c)
+		}
+	}
+	if len(holders) > 0 {
+		return holders, nil
+	}
+	archived, loadErr = in.archived(func(*wire.ArchivedNote) bool { return true })
+	if loadErr != nil {
+		return nil, loadErr
+	}
+	return append(cs, archived...), err
+}
+
+// archived loads and parses the archived sessions whose notes match, newest
+// first, without the expired ones and those that do not decode.
+func (in *inbound) archived(match func(*wire.ArchivedNote) bool) ([]*candidate, error) {
+	places := in.book.places(func(n *wire.ArchivedNote) bool { return !expired(n, in.now) && match(n) })
+	if err := in.book.loadArchive(places); err != nil {
+		return nil, err
+	}
+	var out []*candidate
+	for _, i := range places {
+		if s := in.book.archived(i); s != nil {
+			out = append(out, &candidate{s: s, place: i})
+		}
+	}
+	return out, nil
+}
+
+func (in *inbound) archiveBudget() *ratchet.Budget { return &ratchet.Budget{Left: budgetArchived} }
+
+// attempt decrypts the message on one candidate.
+func (in *inbound) attempt(c *candidate, archive *ratchet.Budget) error {
+	self := false
+	if remote, err := c.s.RemoteIdentity(); err == nil {
+		self = in.d.isSelf(in.from, remote.Bytes())
+	}
+	o := &ratchet.DecryptOptions{Addresses: binding(in.from, in.d.address)}
+	if self {
+		o.MaxJump = in.d.opts.SelfJump
+	}
+	switch {
+	case c.place >= 0:
+		o.MaxNewJump, o.Budget = jumpArchived, archive
+	case self:
+		o.Budget = &ratchet.Budget{Left: budgetSelf}
+	default:
+		o.Budget = &ratchet.Budget{Left: budgetCurrent}
+	}
+	if in.opts.Deep {
+		o.Budget = nil
+	}
+	plaintext, err := c.s.Decrypt(in.raw, o)
+	if errors.Is(err, ratchet.ErrCorrupt) {
+		return fmt.Errorf("%w: %w", ErrAuth, corrupt(err))
+	}
+	c.plaintext = plaintext
+	return err
+}
+
+// deliver records what a successful candidate changed.
+func (in *inbound) deliver(c *candidate) (*Received, error) {
+	remote, err := c.s.RemoteIdentity()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAuth, corrupt(err))
+	}
+	if err := in.require(remote); err != nil {
+		return nil, err
+	}
+	accepted := in.trust.accepts(remote)
+	switch {
+	case c.place < 0:
+		in.book.Current = c.s.Append(nil)
+	case accepted && (!in.d.opts.PromoteOnlyNewer || in.book.Current == nil):
+		err = in.book.promote(c.place, c.s, in.now)
+	default:
+		in.book.keep(c.place, c.s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := in.book.expire(in.now); err != nil {
+		return nil, err
+	}
+	in.book.write()
+	in.trust.rely(remote, in.now)
+	return &Received{From: in.from, Identity: remote, Accepted: accepted, Plaintext: c.plaintext}, nil
+}
+
+// require holds the sender's key against the one the caller demands.
+func (in *inbound) require(key keys.IdentityKey) error {
+	if want := in.opts.Identity; want != nil && !want.Equal(key) {
+		return &IdentityMismatchError{Address: in.from, Expected: *want, Seen: key}
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/ratchet"
+	"github.com/gembok-e2ee/gembok/x3dh"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// staleAfter is how long an unanswered session is used for sending.
+const staleAfter = 30 * 24 * time.Hour
+
+// A MessageType says what the bytes of a Message are; it travels beside them
+// (wire-core, Section 6.6). The zero value is none.
+type MessageType byte
+
+// The types of messages between two devices.
+const (
+	TypeSignal MessageType = MessageType(wire.TypeSignal) // within a session
+	TypePreKey MessageType = MessageType(wire.TypePreKey) // begins a session
+)
+
+// A Message is a ciphertext and its type. The zero value is none.
+type Message struct {
+	Type  MessageType
+	Bytes []byte
+}
+
+// Begin begins a session with a peer device from its bundle; it becomes the
+// current one, and one that was current is archived. The first identity key
+// of a device is trusted.
+//
+// Errors: ErrMalformed for a bundle of another device; UntrustedIdentityError
+// for another identity key than the accepted one; ErrSignature and
+// ErrZeroAgreement of package x3dh.
+func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) error {
+	peer, err := peer.canonical()
+	if err != nil {
+		return err
+	}
+	if bundle.DeviceID != peer.Device {
+		return fmt.Errorf("%w: bundle of device %d for device %d", ErrMalformed, bundle.DeviceID, peer.Device)
+	}
+	return d.run(ctx, peer.String(), func(t *tx) error {
+		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
+			return err
+		}
+		tr, err := t.trust(peer)
+		if err != nil {
+			return err
+		}
+		if !tr.accepts(bundle.IdentityKey) {
+			return tr.refuse(bundle.IdentityKey)
+		}
+		b, err := t.openBook(peer)
+		if err != nil {
+			return err
+		}
+		s, err := d.initiate(peer, bundle)
+		if err != nil {
+			return err
+		}
+		if err := b.archiveCurrent(d.now()); err != nil {
+			return err
+		}
+		b.Current = s.Append(nil)
+		b.write()
+		tr.rely(bundle.IdentityKey, d.now())
+		t.check(d.peerKey(peer))
+		return nil
+	})
+}
+
+// initiate makes the initiator's session from a bundle.
+func (d *Device) initiate(peer Address, bundle *x3dh.Bundle) (*ratchet.Session, error) {
+	a, err := x3dh.Initiate(d.identity, bundle)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Clear()
+	secret := a.Keys()
+	defer clear(secret[:])
+	pending := ratchet.Pending{
+		SignedPreKeyID: bundle.SignedPreKey.ID,
+		KEMPreKeyID:    bundle.KEMPreKey.ID,
+		KEMCiphertext:  a.Ciphertext(),
+		Created:        int64(d.now() / 1000),
+	}
+	if bundle.PreKey != nil {
+		pending.HasPreKey, pending.PreKeyID = true, bundle.PreKey.ID
+	}
+	p := d.params(peer, bundle.IdentityKey, bundle.RegistrationID, a.BaseKey())
+	return ratchet.Initiate(&secret, p, bundle.SignedPreKey.Key, &pending)
+}
+
+func (d *Device) params(peer Address, remote keys.IdentityKey, regID uint32, base keys.PublicKey) *ratchet.Params {
+	return &ratchet.Params{
+		Local: d.identity.Public(), Remote: remote,
+		LocalRegistrationID: d.regID, RemoteRegistrationID: regID,
+		BaseKey: base,
+		Self:    d.isSelf(peer, remote.Bytes()),
+	}
+}
+
+// Encrypt encrypts plaintext, of 0 to 64 MiB, for a peer device on the current
+// session. Until the peer's first answer the message is a TypePreKey.
+//
+// Errors: ErrNoSession; ErrStale; UntrustedIdentityError while the newest
+// identity key seen is not the accepted one; ErrTooLarge; ErrExhausted;
+// ErrCorrupt.
+func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*Message, error) {
+	peer, err := peer.canonical()
+	if err != nil {
+		return nil, err
+	}
+	var out *Message
+	err = d.run(ctx, peer.String(), func(t *tx) error {
+		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
+			return err
+		}
+		out, err = d.encrypt(t, peer, plaintext)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// encrypt is Encrypt on loaded records.
+func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error) {
+	b, err := t.openBook(peer)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.current()
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, ErrNoSession
+	}
+	remote, err := s.RemoteIdentity()
+	if err != nil {
+		return nil, corrupt(err)
+	}
+	tr, err := t.trust(peer)
+	if err != nil {
+		return nil, err
+	}
+	if !tr.accepts(remote) {
+		return nil, tr.refuse(remote)
+	}
+	if !tr.settled() {
+		return nil, tr.refuse(identityOf(tr.rec.Seen))
+	}
+	m, err := d.message(s, peer, plaintext)
+	if err != nil {
+		return nil, err
+	}
+	b.Current = s.Append(nil)
+	b.write()
+	tr.rely(remote, d.now())
+	return m, nil
+}
+
+// message encrypts on s, and wraps while s is unanswered (wire-core, Section
+// 9.1).
+func (d *Device) message(s *ratchet.Session, peer Address, plaintext []byte) (*Message, error) {
+	pending, unanswered := s.Pending()
+	if !unanswered {
+		raw, err := s.Encrypt(plaintext, nil)
+		if err != nil {
+			return nil, ratchetError(err)
+		}
+		return &Message{Type: TypeSignal, Bytes: raw}, nil
+	}
+	if stale(pending.Created, d.now()) {
+		return nil, ErrStale
+	}
+	raw, err := s.Encrypt(plaintext, binding(d.address, peer))
+	if err != nil {
+		return nil, ratchetError(err)
+	}
+	local, err := s.LocalIdentity()
+	if err != nil {
+		return nil, corrupt(err)
+	}
+	out := wire.PreKeySignalMessage{
+		Version:        byte(s.Version()),
+		RegistrationID: s.LocalRegistrationID(),
+		HasPreKeyID:    pending.HasPreKey,
+		PreKeyID:       pending.PreKeyID,
+		SignedPreKeyID: pending.SignedPreKeyID,
+		HasKEM:         len(pending.KEMCiphertext) > 0,
+		KEMPreKeyID:    pending.KEMPreKeyID,
+		KEMCiphertext:  pending.KEMCiphertext,
+		BaseKey:        pending.BaseKey,
+		IdentityKey:    local.Bytes(),
+		MessageBytes:   raw,
+	}
+	return &Message{Type: TypePreKey, Bytes: wire.AppendPreKeySignalMessage(nil, &out)}, nil
+}
+
+// stale reports whether a session created at a time in seconds is older than
+// 30 days at now in milliseconds; exactly 30 days is not (wire-core, 7.6).
+func stale(created int64, now uint64) bool {
+	if created < 0 || created > 1<<50 {
+		return false
+	}
+	at := uint64(created) * 1000
+	return now > at && now-at > uint64(staleAfter.Milliseconds())
+}

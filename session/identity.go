@@ -1,0 +1,189 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/ratchet"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// A PeerIdentity is what is known of a peer device's identity key. The zero
+// value says that nothing is.
+type PeerIdentity struct {
+	Accepted   keys.IdentityKey
+	AcceptedAt time.Time
+	// Seen is the key of the newest handshake. While it is not Accepted, sends
+	// are refused.
+	Seen keys.IdentityKey
+}
+
+// A trust is the record "identity" of a peer device within an operation.
+type trust struct {
+	t     *tx
+	peer  Address
+	known bool
+	rec   wire.Identity
+}
+
+func (t *tx) trust(peer Address) (*trust, error) {
+	tr := &trust{t: t, peer: peer}
+	body, ok, err := t.get(t.d.identityKey(peer))
+	if err != nil || !ok {
+		return tr, err
+	}
+	if tr.rec, err = wire.ParseIdentity(body); err != nil {
+		return nil, corrupt(err)
+	}
+	tr.known = true
+	return tr, nil
+}
+
+// accepts reports whether key is the accepted one; the first key ever is.
+func (tr *trust) accepts(key keys.IdentityKey) bool {
+	return !tr.known || string(tr.rec.Accepted) == string(key.Bytes())
+}
+
+// settled reports whether the newest handshake came from the accepted key.
+func (tr *trust) settled() bool {
+	return !tr.known || string(tr.rec.Accepted) == string(tr.rec.Seen)
+}
+
+// rely makes the outcome depend on the record; where there is none yet, key
+// is trusted on first use.
+func (tr *trust) rely(key keys.IdentityKey, now uint64) {
+	if tr.known {
+		tr.t.check(tr.t.d.identityKey(tr.peer))
+		return
+	}
+	tr.accept(key, now)
+}
+
+// accept makes key the accepted one.
+func (tr *trust) accept(key keys.IdentityKey, now uint64) {
+	tr.rec = wire.Identity{Accepted: key.Bytes(), AcceptedAt: now, Seen: key.Bytes()}
+	tr.known = true
+	tr.write()
+	tr.t.check(tr.t.d.peerKey(tr.peer))
+}
+
+// see notes the key of a handshake, and reports a change once.
+func (tr *trust) see(key keys.IdentityKey, now uint64) []Event {
+	if !tr.known || string(tr.rec.Seen) == string(key.Bytes()) {
+		tr.rely(key, now)
+		return nil
+	}
+	tr.rec.Seen = key.Bytes()
+	tr.write()
+	if tr.accepts(key) {
+		return nil
+	}
+	return []Event{{Kind: IdentityChanged, Address: tr.peer, Accepted: tr.acceptedKey(), Seen: key}}
+}
+
+func (tr *trust) write() {
+	tr.t.put(tr.t.d.identityKey(tr.peer), wire.AppendIdentity(nil, &tr.rec))
+}
+
+func (tr *trust) acceptedKey() keys.IdentityKey { return identityOf(tr.rec.Accepted) }
+
+// refuse is the error of a send that the record forbids.
+func (tr *trust) refuse(seen keys.IdentityKey) error {
+	return &UntrustedIdentityError{Address: tr.peer, Accepted: tr.acceptedKey(), Seen: seen}
+}
+
+// identityOf returns the zero key for a record without one.
+func identityOf(b []byte) keys.IdentityKey {
+	k, _ := keys.ParseIdentityKey(b)
+	return k
+}
+
+// PeerIdentity returns what is known of a peer device's identity key; the zero
+// value when that is nothing.
+func (d *Device) PeerIdentity(ctx context.Context, peer Address) (PeerIdentity, error) {
+	peer, err := peer.canonical()
+	if err != nil {
+		return PeerIdentity{}, err
+	}
+	t := d.begin(ctx)
+	if err := t.load(d.identityKey(peer)); err != nil {
+		return PeerIdentity{}, err
+	}
+	tr, err := t.trust(peer)
+	if err != nil || !tr.known {
+		return PeerIdentity{}, err
+	}
+	return PeerIdentity{
+		Accepted:   tr.acceptedKey(),
+		AcceptedAt: time.UnixMilli(int64(tr.rec.AcceptedAt)),
+		Seen:       identityOf(tr.rec.Seen),
+	}, nil
+}
+
+// AcceptIdentity makes key the accepted identity key of a peer device.
+// Sessions under another key are archived, and the newest one under this key,
+// if there is one, becomes the current one.
+func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.IdentityKey) error {
+	peer, err := peer.canonical()
+	if err != nil {
+		return err
+	}
+	return d.run(ctx, peer.String(), func(t *tx) error {
+		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
+			return err
+		}
+		tr, err := t.trust(peer)
+		if err != nil {
+			return err
+		}
+		b, err := t.openBook(peer)
+		if err != nil {
+			return err
+		}
+		tr.accept(key, d.now())
+		return b.reorder(key, d.now())
+	})
+}
+
+// reorder puts the sessions in order after key became the accepted one.
+func (b *book) reorder(key keys.IdentityKey, now uint64) error {
+	if b.Current == nil && len(b.Archived) == 0 {
+		return nil
+	}
+	if err := b.loadArchive(b.places(nil)); err != nil {
+		return err
+	}
+	if s, err := b.current(); err != nil || s != nil && !under(s, key) {
+		if err := b.archiveCurrent(now); err != nil {
+			return err
+		}
+	}
+	notes := append([]wire.ArchivedNote(nil), b.Archived...)
+	newest := -1
+	for i := range notes {
+		s := b.archived(i)
+		ours := s != nil && under(s, key)
+		notes[i].Unaccepted = !ours
+		if ours && newest < 0 {
+			newest = i
+		}
+	}
+	b.Archived = notes
+	if b.Current == nil && newest >= 0 {
+		if err := b.promote(newest, b.archived(newest), now); err != nil {
+			return err
+		}
+	}
+	if err := b.trim(); err != nil {
+		return err
+	}
+	b.write()
+	return nil
+}
+
+// under reports whether the remote identity of s is key.
+func under(s *ratchet.Session, key keys.IdentityKey) bool {
+	remote, err := s.RemoteIdentity()
+	return err == nil && remote.Equal(key)
+}

@@ -1,0 +1,58 @@
+package session
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+// A record value is one format byte and a body (design, Section 5). A newer
+// format is keystore.ErrNewerFormat, and the record stays as it is.
+const format = 1
+
+// ownOwner is the Owner of records about this device.
+const ownOwner = "-"
+
+// The kinds of records that a Device keeps now. Their bodies are in
+// internal/wire: device.go, and the records of the storage specification.
+const (
+	kindSelf       = "self"
+	kindNextID     = "nextid"
+	kindPreKey     = "prekey"
+	kindSigned     = "signed"
+	kindKEM        = "kem"
+	kindLastResort = "lastresort"
+	kindBaseKey    = "basekey"
+	kindPeer       = "peer"
+	kindIdentity   = "identity"
+	kindSession    = "session"
+	kindArchive    = "archive"
+)
+
+func (d *Device) key(kind, owner, name string) keystore.Key {
+	return keystore.Key{Scope: d.scope, Kind: kind, Owner: owner, Name: name}
+}
+
+func (d *Device) idKey(kind string, id uint32) keystore.Key {
+	return d.key(kind, ownOwner, strconv.FormatUint(uint64(id), 10))
+}
+
+func (d *Device) baseKeyKey(signed, kem uint32, hash []byte) keystore.Key {
+	return d.key(kindBaseKey, fmt.Sprintf("%d,%d", signed, kem), hex.EncodeToString(hash))
+}
+
+func (d *Device) peerKey(a Address) keystore.Key { return d.key(kindPeer, a.User, "") }
+
+func (d *Device) identityKey(a Address) keystore.Key {
+	return d.key(kindIdentity, a.User, deviceName(a))
+}
+
+func (d *Device) sessionKey(a Address) keystore.Key { return d.key(kindSession, a.User, deviceName(a)) }
+
+func (d *Device) archiveKey(a Address, name []byte) keystore.Key {
+	return d.key(kindArchive, a.User, deviceName(a)+","+hex.EncodeToString(name))
+}
+
+func deviceName(a Address) string { return strconv.FormatUint(uint64(a.Device), 10) }

@@ -1,0 +1,190 @@
+// Package session has the front door of gembok: a [Device] keeps the sessions
+// of one device of one account with all its peers, over a keystore.Store.
+//
+// Every operation is one Load, computing on values, and one Commit of all
+// that changed; what it only relied on rides along as an expectation. An
+// operation that fails changes nothing. Ciphertext leaves after the commit.
+//
+// The rules are those of wire-core, Sections 9 and 10, and of the texts "The
+// PQXDH Key Agreement Protocol" (Revision 3), "The Double Ratchet Algorithm"
+// (Revision 4) and "The Sesame Algorithm" (Revision 2).
+//
+// # Divergences
+//
+//   - A session whose remote identity key is not the accepted one decrypts and
+//     never becomes the one for sending. Deployed peers ask a store, which may
+//     answer either way.
+//   - Sessions that hold the message's ratchet key are tried first, and if one
+//     does, no other (wire-core, Section 9.4 tries the current one first). The
+//     outcome is the same, the cost of a hostile message smaller.
+//   - A matched prekey message must come from the session's identity key, as
+//     release 0.103 has it and 0.101 has not.
+//   - Archived sessions that do not decode are passed over everywhere.
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// maxRegistrationID is the largest that fits the 14 bits a service keeps.
+const maxRegistrationID = 16380
+
+// Options are a Device's policies. The zero value, like nil, is the defaults.
+type Options struct {
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// PromoteOnlyNewer keeps an archived session from ever becoming the one
+	// for sending again. It still decrypts.
+	PromoteOnlyNewer bool
+	// SelfJump is how far ahead a message between two devices of one account
+	// may be; 0 is 100,000.
+	SelfJump uint32
+}
+
+// An Account is who a new Device is.
+type Account struct {
+	Address Address
+	// Identity is the account's identity key pair; nil draws one.
+	Identity *keys.IdentityKeyPair
+	// RegistrationID is from 1 to 16380; 0 draws one.
+	RegistrationID uint32
+}
+
+// A Device is one device of one account: its identity, prekeys and sessions.
+// Create or Open makes one. It is safe for concurrent use, and holds secrets:
+// it prints as redacted.
+type Device struct {
+	wire.Secret
+
+	store    keystore.Store
+	scope    string
+	address  Address
+	identity *keys.IdentityKeyPair
+	regID    uint32
+	opts     Options
+	locks    locks
+}
+
+// Create makes a new device in store and returns it. The store stays the
+// caller's to close.
+//
+// Errors: ErrMalformed for an address, ErrRegistrationID, ErrExists when the
+// store has a device of this address.
+func Create(ctx context.Context, store keystore.Store, a Account, o *Options) (*Device, error) {
+	addr, err := a.Address.canonical()
+	if err != nil {
+		return nil, err
+	}
+	if a.Identity == nil {
+		a.Identity = keys.GenerateIdentityKeyPair()
+	}
+	switch {
+	case a.RegistrationID == 0:
+		a.RegistrationID = drawRegistrationID()
+	case a.RegistrationID > maxRegistrationID:
+		return nil, fmt.Errorf("%w: %d", ErrRegistrationID, a.RegistrationID)
+	}
+	d := newDevice(store, addr, o)
+	d.identity, d.regID = a.Identity, a.RegistrationID
+	self := wire.Self{
+		Identity: wire.AppendIdentityKeyPairRecord(nil, &wire.IdentityKeyPairRecord{
+			Public: a.Identity.Public().Bytes(), Private: a.Identity.PrivateBytes()}),
+		RegistrationID: a.RegistrationID, User: addr.User, Device: addr.Device,
+	}
+	t := d.begin(ctx)
+	t.expect(d.key(kindSelf, ownOwner, ""), 0)
+	t.put(d.key(kindSelf, ownOwner, ""), wire.AppendSelf(nil, &self))
+	err = t.commit()
+	if conflict := (*keystore.ConflictError)(nil); errors.As(err, &conflict) {
+		return nil, ErrExists
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Open returns the device of an address that Create made in store.
+//
+// Errors: ErrMalformed for an address, ErrNoDevice, keystore.ErrNewerFormat,
+// ErrCorrupt.
+func Open(ctx context.Context, store keystore.Store, a Address, o *Options) (*Device, error) {
+	addr, err := a.canonical()
+	if err != nil {
+		return nil, err
+	}
+	d := newDevice(store, addr, o)
+	t := d.begin(ctx)
+	k := d.key(kindSelf, ownOwner, "")
+	if err := t.load(k); err != nil {
+		return nil, err
+	}
+	body, ok, err := t.get(k)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, ErrNoDevice
+	}
+	return d, d.read(body)
+}
+
+// read takes the record "self".
+func (d *Device) read(body []byte) error {
+	self, err := wire.ParseSelf(body)
+	if err != nil || self.User != d.address.User || self.Device != d.address.Device {
+		return fmt.Errorf("%w: own record", ErrCorrupt)
+	}
+	pair, err := wire.ParseIdentityKeyPairRecord(self.Identity)
+	if err != nil {
+		return fmt.Errorf("%w: own identity", ErrCorrupt)
+	}
+	d.identity, err = keys.NewIdentityKeyPair(pair.Private)
+	if err != nil || string(d.identity.Public().Bytes()) != string(pair.Public) {
+		return fmt.Errorf("%w: own identity", ErrCorrupt)
+	}
+	d.regID = self.RegistrationID
+	return nil
+}
+
+func newDevice(store keystore.Store, addr Address, o *Options) *Device {
+	d := &Device{store: store, scope: addr.String(), address: addr}
+	if o != nil {
+		d.opts = *o
+	}
+	if d.opts.Now == nil {
+		d.opts.Now = time.Now
+	}
+	if d.opts.SelfJump == 0 {
+		d.opts.SelfJump = 100000
+	}
+	return d
+}
+
+// Address returns the device's own address, in canonical form.
+func (d *Device) Address() Address { return d.address }
+
+// Identity returns the device's own identity key.
+func (d *Device) Identity() keys.IdentityKey { return d.identity.Public() }
+
+// RegistrationID returns the device's registration id.
+func (d *Device) RegistrationID() uint32 { return d.regID }
+
+// now returns milliseconds since 1970, 0 for a clock before that.
+func (d *Device) now() uint64 { return uint64(max(0, d.opts.Now().UnixMilli())) }
+
+// drawRegistrationID returns 1 to 16380. Of 2^32 values, the bias is 2^−18.
+func drawRegistrationID() uint32 {
+	var b [4]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint32(b[:])%maxRegistrationID + 1
+}

@@ -1,0 +1,195 @@
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/ratchet"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// ExportSession returns the sessions with a peer device as a libsignal session
+// record (storage, Section 4.1), the current one and the archived ones. It is
+// secret. Whoever goes on with it must be the only one who does. The error is
+// ErrNoSession where there is none.
+func (d *Device) ExportSession(ctx context.Context, peer Address) ([]byte, error) {
+	peer, err := peer.canonical()
+	if err != nil {
+		return nil, err
+	}
+	t := d.begin(ctx)
+	if err := t.load(d.sessionKey(peer)); err != nil {
+		return nil, err
+	}
+	b, err := t.openBook(peer)
+	if err != nil {
+		return nil, err
+	}
+	if b.Current == nil && len(b.Archived) == 0 {
+		return nil, ErrNoSession
+	}
+	if err := b.loadArchive(b.places(nil)); err != nil {
+		return nil, err
+	}
+	rec := wire.SessionRecord{Current: b.Current}
+	for i := range b.Archived {
+		body, ok, err := t.get(d.archiveKey(peer, b.Archived[i].Name))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			rec.Previous = append(rec.Previous, body)
+		}
+	}
+	return wire.AppendSessionRecord(nil, &rec), nil
+}
+
+// ImportSession puts a libsignal session record in place of all sessions with
+// a peer device. The identity key of the record's newest session is trusted
+// when none of that device was accepted before. Archived sessions count as
+// archived now.
+//
+// Errors: ErrMalformed and ErrTooLarge; ErrNoSession for a record without
+// sessions; IdentityMismatchError for a record of another own identity;
+// UntrustedIdentityError when the current session is under another key than
+// the accepted one.
+func (d *Device) ImportSession(ctx context.Context, peer Address, record []byte) error {
+	peer, err := peer.canonical()
+	if err != nil {
+		return err
+	}
+	rec, err := wire.ParseSessionRecord(record)
+	if err != nil {
+		return err
+	}
+	in, err := d.readImport(peer, &rec)
+	if err != nil {
+		return err
+	}
+	return d.run(ctx, peer.String(), func(t *tx) error {
+		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
+			return err
+		}
+		tr, err := t.trust(peer)
+		if err != nil {
+			return err
+		}
+		if in.current != nil && !tr.accepts(in.remote) {
+			return tr.refuse(in.remote)
+		}
+		b, err := t.openBook(peer)
+		if err != nil {
+			return err
+		}
+		if !in.remote.IsZero() {
+			tr.rely(in.remote, d.now())
+		}
+		t.check(d.peerKey(peer))
+		return b.replace(in, tr, d.now())
+	})
+}
+
+// An imported is a session record taken apart.
+type imported struct {
+	wire.Secret
+
+	current  *ratchet.Session   // nil: none
+	archived []*ratchet.Session // newest first; nil where one does not decode
+	raw      [][]byte           // the same, as they came
+	remote   keys.IdentityKey   // of the newest session that has one
+}
+
+func (d *Device) readImport(peer Address, rec *wire.SessionRecord) (*imported, error) {
+	in := &imported{raw: rec.Previous}
+	if rec.Current == nil && len(rec.Previous) == 0 {
+		return nil, ErrNoSession
+	}
+	if rec.Current != nil {
+		s, err := ratchet.Parse(rec.Current)
+		if err != nil {
+			return nil, err
+		}
+		local, err := s.LocalIdentity()
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		if !local.Equal(d.identity.Public()) {
+			return nil, &IdentityMismatchError{Address: peer, Expected: d.identity.Public(), Seen: local}
+		}
+		if in.remote, err = s.RemoteIdentity(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		in.current = s
+	}
+	for _, raw := range rec.Previous {
+		s, err := ratchet.Parse(raw)
+		if err != nil {
+			s = nil
+		}
+		if s != nil && in.remote.IsZero() {
+			in.remote, _ = s.RemoteIdentity()
+		}
+		in.archived = append(in.archived, s)
+	}
+	return in, nil
+}
+
+// replace puts the imported sessions in place of those in b.
+func (b *book) replace(in *imported, tr *trust, now uint64) error {
+	if err := b.loadArchive(b.places(nil)); err != nil {
+		return err
+	}
+	for len(b.Archived) > 0 {
+		if err := b.drop(0); err != nil {
+			return err
+		}
+	}
+	b.Current = nil
+	for i := len(in.archived) - 1; i >= 0; i-- {
+		if err := b.carry(in.archived[i], in.raw[i], tr, now); err != nil {
+			return err
+		}
+	}
+	if in.current != nil {
+		b.Current = in.current.Append(nil)
+	}
+	b.write()
+	return nil
+}
+
+// carry archives one imported session; what does not decode is kept as it is.
+func (b *book) carry(s *ratchet.Session, raw []byte, tr *trust, now uint64) error {
+	if s == nil {
+		return b.insert(wire.ArchivedNote{Name: hashOf(raw), ArchivedAt: now}, raw)
+	}
+	remote, err := s.RemoteIdentity()
+	return b.archive(s, now, err != nil || !tr.accepts(remote))
+}
+
+// Archive archives the current session with a peer device: sending then needs
+// a new one, receiving goes on. The error is ErrNoSession where there is none.
+func (d *Device) Archive(ctx context.Context, peer Address) error {
+	peer, err := peer.canonical()
+	if err != nil {
+		return err
+	}
+	return d.run(ctx, peer.String(), func(t *tx) error {
+		if err := t.load(d.sessionKey(peer), d.peerKey(peer)); err != nil {
+			return err
+		}
+		b, err := t.openBook(peer)
+		if err != nil {
+			return err
+		}
+		if b.Current == nil {
+			return ErrNoSession
+		}
+		if err := b.archiveCurrent(d.now()); err != nil {
+			return err
+		}
+		b.write()
+		t.check(d.peerKey(peer))
+		return nil
+	})
+}
