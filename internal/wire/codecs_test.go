@@ -1,0 +1,374 @@
+package wire_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+)
+
+// A fld is one field of a sample.
+type fld struct {
+	num      protowire.Number
+	typ      protowire.Type
+	u        uint64
+	b        []byte
+	wide     bool // all 64 bits count
+	required bool // without it the message is malformed
+	list     bool // repeated
+	message  bool // nested
+}
+
+func num32(num protowire.Number, v uint64) fld { return fld{num: num, typ: protowire.VarintType, u: v} }
+func num64(num protowire.Number, v uint64) fld {
+	return fld{num: num, typ: protowire.VarintType, u: v, wide: true}
+}
+func fixed(num protowire.Number, v uint64) fld {
+	return fld{num: num, typ: protowire.Fixed64Type, u: v, wide: true}
+}
+func raw(num protowire.Number, b []byte) fld {
+	return fld{num: num, typ: protowire.BytesType, b: b}
+}
+func sub(num protowire.Number, fs []fld) fld {
+	return fld{num: num, typ: protowire.BytesType, b: encode(fs), message: true}
+}
+func (f fld) must() fld   { f.required = true; return f }
+func (f fld) many() fld   { f.list = true; return f }
+func seq(n int) []byte    { return seqFrom(n, 0xA0) }
+func key33(b byte) []byte { return append([]byte{5}, seqFrom(32, b)...) }
+
+func seqFrom(n int, first byte) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = first + byte(i)
+	}
+	return b
+}
+
+func (f fld) append(dst []byte) []byte {
+	dst = protowire.AppendTag(dst, f.num, f.typ)
+	switch f.typ {
+	case protowire.VarintType:
+		return protowire.AppendVarint(dst, f.u)
+	case protowire.Fixed64Type:
+		return protowire.AppendFixed64(dst, f.u)
+	default:
+		return protowire.AppendBytes(dst, f.b)
+	}
+}
+
+func encode(fs []fld) []byte {
+	var b []byte
+	for _, f := range fs {
+		b = f.append(b)
+	}
+	return b
+}
+
+// without returns fs without the field at i.
+func without(fs []fld, i int) []byte { return encode(slices.Delete(slices.Clone(fs), i, i+1)) }
+
+// A codec is one message, or one kind of nested message in its place, with a
+// sample that has every field and is canonical.
+type codec struct {
+	name   string
+	fields []fld
+	frame  func(p []byte) []byte // what stands around the protobuf; nil: nothing
+	round  func(b []byte) ([]byte, error)
+	strict bool // no unknown fields
+	limit  int  // bytes
+}
+
+func (c codec) put(p []byte) []byte {
+	if c.frame == nil {
+		return p
+	}
+	return c.frame(p)
+}
+
+func (c codec) sample() []byte { return c.put(encode(c.fields)) }
+
+func roundSignal(b []byte) ([]byte, error) {
+	m, err := wire.ParseSignalMessage(b)
+	if err != nil {
+		return nil, err
+	}
+	return append(wire.AppendSignalMessage(nil, &m), m.MAC...), nil
+}
+
+func roundPreKeySignal(b []byte) ([]byte, error) {
+	m, err := wire.ParsePreKeySignalMessage(b)
+	if err != nil {
+		return nil, err
+	}
+	return wire.AppendPreKeySignalMessage(nil, &m), nil
+}
+
+func roundRecord(b []byte) ([]byte, error) {
+	rec, err := wire.ParseSessionRecord(b)
+	if err != nil {
+		return nil, err
+	}
+	if rec.Current != nil {
+		s, err := wire.ParseSession(rec.Current)
+		if err != nil {
+			return nil, err
+		}
+		rec.Current = wire.AppendSession([]byte{}, s)
+	}
+	return wire.AppendSessionRecord(nil, &rec), nil
+}
+
+// value and pointer make a round from a parser and a writer.
+func value[T any](parse func([]byte) (T, error), write func([]byte, *T) []byte) func([]byte) ([]byte, error) {
+	return func(b []byte) ([]byte, error) {
+		v, err := parse(b)
+		if err != nil {
+			return nil, err
+		}
+		return write(nil, &v), nil
+	}
+}
+
+func pointer[T any](parse func([]byte) (*T, error), write func([]byte, *T) []byte) func([]byte) ([]byte, error) {
+	return func(b []byte) ([]byte, error) {
+		v, err := parse(b)
+		if err != nil {
+			return nil, err
+		}
+		return write(nil, v), nil
+	}
+}
+
+var (
+	roundDEM         = value(wire.ParseDecryptionErrorMessage, wire.AppendDecryptionErrorMessage)
+	roundPlaintext   = value(wire.ParsePlaintextContent, wire.AppendPlaintextContent)
+	roundBundle      = value(wire.ParseBundle, wire.AppendBundle)
+	roundPublication = pointer(wire.ParsePublication, wire.AppendPublication)
+	roundContent     = pointer(wire.ParseContent, wire.AppendContent)
+	roundSession     = pointer(wire.ParseSession, wire.AppendSession)
+	roundIdentity    = value(wire.ParseIdentityKeyPairRecord, wire.AppendIdentityKeyPairRecord)
+	roundPreKey      = value(wire.ParsePreKeyRecord, wire.AppendPreKeyRecord)
+	roundSigned      = value(wire.ParseSignedPreKeyRecord, wire.AppendSignedPreKeyRecord)
+	roundSenderKey   = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
+)
+
+var mac = []byte("12345678")
+
+func frameSignal(p []byte) []byte { return slices.Concat([]byte{0x44}, p, mac) }
+func framePreKey(p []byte) []byte { return slices.Concat([]byte{0x44}, p) }
+func framePlaintext(p []byte) []byte {
+	return slices.Concat([]byte{0xC0}, p, []byte{0x80})
+}
+
+// in frames a nested message as field num of the message outer.
+func in(outer func([]byte) []byte, num protowire.Number, before ...fld) func([]byte) []byte {
+	return func(p []byte) []byte {
+		b := encode(append(slices.Clone(before), raw(num, p)))
+		if outer == nil {
+			return b
+		}
+		return outer(b)
+	}
+}
+
+func signalFields() []fld {
+	return []fld{
+		raw(1, key33(1)).must(), num32(2, 300).must(), num32(3, 0), raw(4, seq(16)).must(),
+		raw(5, []byte{1, 1, 1, 0}), raw(6, seq(36)),
+	}
+}
+
+func preKeyFields() []fld {
+	return []fld{
+		num32(1, 31337), raw(2, key33(2)).must(), raw(3, key33(3)).must(),
+		raw(4, frameSignal(encode(signalFields()))).must(), num32(5, 1234), num32(6, 0).must(),
+		num32(7, 1<<32-1).must(), raw(8, seq(1569)).must(),
+	}
+}
+
+func demFields() []fld {
+	return []fld{raw(1, key33(4)), num64(2, 1<<40).must(), num32(3, 1<<31)}
+}
+
+func bundleFields() []fld {
+	return []fld{
+		num32(1, 16380).must(), num32(2, 127).must(), raw(3, key33(5)).must(),
+		num32(4, 0).must(), raw(5, key33(6)).must(), raw(6, seq(64)).must(),
+		num32(7, 0).must(), raw(8, key33(7)).must(), // both or neither
+		num32(9, 0).must(), raw(10, seq(1569)).must(), raw(11, seq(64)).must(),
+		num32(12, 1), raw(13, seq(9)),
+	}
+}
+
+func signedFields() []fld {
+	return []fld{num32(1, 7), raw(2, key33(8)).must(), raw(3, seq(64)).must()}
+}
+
+func publicationHead() []fld {
+	return []fld{num32(1, 1).must(), num32(2, 1).must(), raw(3, key33(5)).must()}
+}
+
+func publicationFields() []fld {
+	return append(publicationHead(), sub(4, signedFields()), sub(5, signedFields()),
+		sub(6, signedFields()[:2]).many(), sub(6, signedFields()[:2]).many(),
+		sub(7, signedFields()).many(), raw(13, seq(9)))
+}
+
+func hostingFields() []fld {
+	return []fld{raw(1, []byte("alice")), num32(2, 300), raw(3, []byte("bøb")), num64(4, 1<<63),
+		raw(5, seq(32)), num64(6, 9), raw(7, seq(32))}
+}
+
+func timerFields() []fld { return []fld{num32(1, 3600), num32(2, 1<<32-1)} }
+func syncFields() []fld  { return []fld{raw(1, []byte("group")), raw(2, seq(5))} }
+
+func contentFields() []fld {
+	return []fld{raw(1, seq(20)), sub(2, hostingFields()), sub(3, timerFields()), num64(4, 1<<64-1),
+		raw(5, seq(3)), raw(7, seq(4)), raw(8, seq(5)), sub(9, syncFields())}
+}
+
+func messageKeyFields() []fld { return []fld{num32(1, 300), raw(5, seq(32))} }
+func oldKeyFields() []fld {
+	return []fld{num32(1, 299), raw(2, seq(32)), raw(3, seq(32)), raw(4, seq(16))}
+}
+func chainKeyFields() []fld { return []fld{num32(1, 301), raw(2, seq(32))} }
+
+func chainFields() []fld {
+	return []fld{raw(1, key33(9)), raw(2, seq(32)), sub(3, chainKeyFields()),
+		sub(4, messageKeyFields()).many(), sub(4, oldKeyFields()).many(),
+		sub(4, []fld{raw(5, seq(32))}).many()}
+}
+
+func pendingFields() []fld {
+	return []fld{num32(1, 0), raw(2, key33(10)), num64(3, 1<<64-1), num64(4, 1700000000)}
+}
+
+func pendingKEMFields() []fld { return []fld{num32(1, 33), raw(2, seq(1569))} }
+
+func sessionFields() []fld {
+	return []fld{num32(1, 4), raw(2, key33(11)), raw(3, key33(12)), raw(4, seq(32)), num32(5, 17),
+		sub(6, chainFields()[:3]), sub(7, chainFields()).many(), sub(7, nil).many(),
+		sub(9, pendingFields()), num32(10, 5678), num32(11, 1234), raw(13, key33(13)),
+		sub(14, pendingKEMFields()), raw(15, seq(100))}
+}
+
+func recordFields() []fld {
+	return []fld{sub(1, sessionFields()), raw(2, seq(3)).many(), raw(2, nil).many()}
+}
+
+func senderStateFields() []fld {
+	return []fld{num32(1, 1<<31-1), sub(2, chainKeyFields()), sub(3, []fld{raw(1, key33(14)), raw(2, seq(32))}),
+		sub(4, chainKeyFields()).many(), sub(4, nil).many(), num32(5, 3)}
+}
+
+func codecs() []codec {
+	inPub := func(num protowire.Number) func([]byte) []byte { return in(nil, num, publicationHead()...) }
+	pending := pendingFields()
+	pending[2] = fld{num: 3, typ: protowire.VarintType, u: 5}
+	return []codec{
+		{name: "SignalMessage", fields: signalFields(), frame: frameSignal, round: roundSignal, limit: wire.MaxSignalMessage},
+		{name: "PreKeySignalMessage", fields: preKeyFields(), frame: framePreKey, round: roundPreKeySignal, limit: wire.MaxPreKeySignalMessage},
+		{name: "DecryptionErrorMessage", fields: demFields(), round: roundDEM, limit: wire.MaxPlaintextContent},
+		{name: "PlaintextContent", fields: []fld{sub(8, demFields()).must()}, frame: framePlaintext, round: roundPlaintext, strict: true},
+		{name: "PlaintextContent/DEM", fields: demFields(), frame: in(framePlaintext, 8), round: roundPlaintext, limit: wire.MaxPlaintextContent},
+		{name: "Bundle", fields: bundleFields(), round: roundBundle, limit: wire.MaxBundle},
+		{name: "Publication", fields: publicationFields(), round: roundPublication, limit: wire.MaxPublication},
+		{name: "Publication/4", fields: signedFields(), frame: inPub(4), round: roundPublication},
+		{name: "Publication/5", fields: signedFields(), frame: inPub(5), round: roundPublication},
+		{name: "Publication/6", fields: signedFields()[:2], frame: inPub(6), round: roundPublication},
+		{name: "Publication/7", fields: signedFields(), frame: inPub(7), round: roundPublication},
+		{name: "Content", fields: contentFields(), round: roundContent, limit: wire.MaxContent},
+		{name: "Content/HostingContext", fields: hostingFields(), frame: in(nil, 2), round: roundContent},
+		{name: "Content/Timer", fields: timerFields(), frame: in(nil, 3), round: roundContent},
+		{name: "Content/Sync", fields: syncFields(), frame: in(nil, 9), round: roundContent},
+		{name: "SessionRecord", fields: recordFields(), round: roundRecord, limit: wire.MaxSessionRecord},
+		{name: "SessionRecord/Session", fields: sessionFields(), frame: in(nil, 1), round: roundRecord},
+		{name: "Session", fields: sessionFields(), round: roundSession, limit: wire.MaxSession},
+		{name: "Session/Chain6", fields: chainFields(), frame: in(nil, 6), round: roundSession},
+		{name: "Session/Chain7", fields: chainFields(), frame: in(nil, 7), round: roundSession},
+		{name: "Session/ChainKey", fields: chainKeyFields(), frame: in(in(nil, 6), 3), round: roundSession},
+		{name: "Session/MessageKey", fields: messageKeyFields(), frame: in(in(nil, 7), 4), round: roundSession},
+		{name: "Session/MessageKey (old)", fields: oldKeyFields(), frame: in(in(nil, 7), 4), round: roundSession},
+		{name: "Session/PendingPreKey", fields: pending, frame: in(nil, 9), round: roundSession},
+		{name: "Session/PendingKEM", fields: pendingKEMFields(), frame: in(nil, 14), round: roundSession},
+		{name: "IdentityKeyPair", fields: []fld{raw(1, key33(15)), raw(2, seq(32))}, round: roundIdentity, limit: wire.MaxKeyRecord},
+		{name: "PreKeyRecord", fields: []fld{num32(1, 5), raw(2, key33(16)), raw(3, seq(32))}, round: roundPreKey, limit: wire.MaxKeyRecord},
+		{name: "SignedPreKeyRecord", fields: []fld{num32(1, 5), raw(2, seq(1569)), raw(3, seq(3169)), raw(4, seq(64)),
+			fixed(5, 1700000000123)}, round: roundSigned, limit: wire.MaxKeyRecord},
+		{name: "SenderKeyRecord", fields: []fld{sub(1, senderStateFields()).many(), sub(1, nil).many()}, round: roundSenderKey, limit: wire.MaxSenderKeyRecord},
+		{name: "SenderKeyRecord/State", fields: senderStateFields(), frame: in(nil, 1), round: roundSenderKey},
+		{name: "SenderKeyRecord/ChainKey", fields: chainKeyFields(), frame: in(in(nil, 1), 2), round: roundSenderKey},
+		{name: "SenderKeyRecord/SigningKey", fields: []fld{raw(1, key33(14)), raw(2, seq(32))}, frame: in(in(nil, 1), 3), round: roundSenderKey},
+		{name: "SenderKeyRecord/MessageKey", fields: chainKeyFields(), frame: in(in(nil, 1), 4), round: roundSenderKey},
+	}
+}
+
+// each runs f once for every codec.
+func each(t *testing.T, f func(t *testing.T, c codec)) {
+	for _, c := range codecs() {
+		t.Run(c.name, func(t *testing.T) { f(t, c) })
+	}
+}
+
+// malformed requires ErrMalformed and no output, and an input left alone.
+func malformed(t *testing.T, c codec, b []byte) {
+	t.Helper()
+	before := bytes.Clone(b)
+	out, err := c.round(b)
+	require.ErrorIs(t, err, wire.ErrMalformed, "%x", b)
+	require.Nil(t, out)
+	require.Equal(t, before, b)
+}
+
+// same requires that b reads as the sample does.
+func same(t *testing.T, c codec, b []byte) {
+	t.Helper()
+	out, err := c.round(b)
+	require.NoError(t, err, "%x", b)
+	require.Equal(t, hex.EncodeToString(c.sample()), hex.EncodeToString(out))
+}
+
+// allocated returns the bytes that f allocates.
+func allocated(f func()) uint64 {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	require.NoError(t, err)
+	return b
+}
+
+// vectors reads a part of wire-core-vectors.json.
+func vectors(t testing.TB, part string, into any) {
+	t.Helper()
+	file, err := os.ReadFile("../../testdata/wire/wire-core-vectors.json")
+	require.NoError(t, err)
+	var parts map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(file, &parts))
+	require.NoError(t, json.Unmarshal(parts[part], into))
+}
+
+func TestSamplesAreCanonical(t *testing.T) {
+	each(t, func(t *testing.T, c codec) { same(t, c, c.sample()) })
+}
+
+func errorsIsAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+}
