@@ -5,8 +5,14 @@ import { bytes } from './hex.mjs';
 
 const bytesOf = (x) => x?.serialize();
 
-// A kind says how bytes become an object, how it is written again, and which
-// accessors it has. An accessor may fail although the bytes did parse.
+const serviceId = {
+  write: (id) => id.getServiceIdFixedWidthBinary(),
+  fields: { string: (id) => id.getServiceIdString(), binary: (id) => id.getServiceIdBinary() },
+};
+
+// A kind says how bytes become an object, how it is written again (serialize,
+// unless it says otherwise), and which accessors it has. An accessor may fail
+// although the bytes did parse.
 const kinds = {
   publicKey: {
     parse: (b) => lib.PublicKey.deserialize(b),
@@ -107,6 +113,12 @@ const kinds = {
       distributionId: (m) => m.distributionId(),
     },
   },
+  serviceIdString: {
+    parse: (b) => lib.ServiceId.parseFromServiceIdString(b.toString('latin1')),
+    ...serviceId,
+  },
+  serviceIdBinary: { parse: (b) => lib.ServiceId.parseFromServiceIdBinary(b), ...serviceId },
+  serviceIdFixed: { parse: (b) => lib.ServiceId.parseFromServiceIdFixedWidthBinary(b), ...serviceId },
 };
 
 // builders make the same kinds from their parts.
@@ -138,8 +150,9 @@ export function identity(privateHex) {
 }
 
 function describe(kind, x) {
-  const out = { bytes: x.serialize(), fields: {}, failed: {} };
-  for (const [name, get] of Object.entries(kinds[kind].fields)) {
+  const { write, fields } = kinds[kind];
+  const out = { bytes: write ? write(x) : x.serialize(), fields: {}, failed: {} };
+  for (const [name, get] of Object.entries(fields)) {
     try {
       out.fields[name] = get(x) ?? null;
     } catch (e) {
