@@ -7,8 +7,8 @@ const (
 	MaxRegistrationID   = 16380
 	MaxDeviceID         = 127
 	MaxBundle           = 32 << 10 // bytes, of which a manifest takes up to 8 KiB
-	MaxPublication      = 16 << 20 // bytes
-	MaxPublishedPreKeys = 4096     // one-time prekeys of each kind in a Publication
+	MaxPublication      = 4 << 20  // bytes
+	MaxPublishedPreKeys = 1024     // one-time prekeys of each kind in a Publication
 )
 
 // A SignedPreKey is the public half of a signed EC prekey or of a KEM prekey.

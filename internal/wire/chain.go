@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // A Chain is a sending or receiving chain of a session (spec/storage.md,
 // Section 4.3).
@@ -29,7 +33,7 @@ func (c *Chain) decode(b []byte) error {
 		case 4:
 			var k MessageKey
 			r.nested(k.decode(r.message(&f)))
-			c.Skipped = c.Skipped.append(&k)
+			c.Skipped = slices.Grow(c.Skipped, 10+len(f.b)+len(r.buf)).append(&k)
 		}
 	}
 	return r.err

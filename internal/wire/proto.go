@@ -54,6 +54,14 @@ func (r *reader) next(f *field) bool {
 }
 
 func (r *reader) tag() (protowire.Number, protowire.Type, bool) {
+	if c := r.buf[0]; 1<<3 <= c && c < 0x80 { // nearly all of them
+		r.buf = r.buf[1:]
+		return protowire.Number(c >> 3), protowire.Type(c & 7), true
+	}
+	return r.longTag()
+}
+
+func (r *reader) longTag() (protowire.Number, protowire.Type, bool) {
 	v, n := protowire.ConsumeVarint(r.buf)
 	if n < 0 {
 		return 0, 0, r.fail("tag")

@@ -27,11 +27,26 @@ func ParsePublication(b []byte) (*Publication, error) {
 	if err := tooLarge(b, MaxPublication); err != nil {
 		return nil, err
 	}
-	m := new(Publication)
+	ec, kem := countFields(b, 6), countFields(b, 7)
+	if max(ec, kem) > MaxPublishedPreKeys {
+		return nil, fmt.Errorf("%w: over %d prekeys", ErrTooLarge, MaxPublishedPreKeys)
+	}
+	m := &Publication{PreKeys: make([]PreKey, 0, ec), KEMPreKeys: make([]SignedPreKey, 0, kem)}
 	if err := m.decode(b); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// countFields counts the fields of a number, as far as b reads.
+func countFields(b []byte, num protowire.Number) (n int) {
+	r, f := reader{buf: b}, field{}
+	for r.next(&f) {
+		if f.num == num {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *Publication) decode(b []byte) error {
@@ -71,9 +86,6 @@ func (m *Publication) decodeOneTime(r *reader, f *field) {
 	} else {
 		r.checkKeys(k.Signature)
 		m.KEMPreKeys = append(m.KEMPreKeys, k)
-	}
-	if max(len(m.PreKeys), len(m.KEMPreKeys)) > MaxPublishedPreKeys {
-		r.nested(fmt.Errorf("%w: over %d prekeys", ErrTooLarge, MaxPublishedPreKeys))
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *SenderKeyState) decode(b []byte) error {
 		case 4:
 			var k SenderMessageKey
 			r.nested(k.decode(r.message(&f)))
-			s.Skipped = s.Skipped.append(&k)
+			s.Skipped = slices.Grow(s.Skipped, 10+len(f.b)+len(r.buf)).append(&k)
 		case 5:
 			r.uint32(&f, &s.Version)
 		}

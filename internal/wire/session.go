@@ -32,11 +32,11 @@ func ParseSessionRecord(b []byte) (SessionRecord, error) {
 	for r.next(&f) {
 		switch f.num {
 		case 1:
-			var current []byte
-			if r.bytes(&f, &current); rec.Current != nil {
-				current = slices.Concat(rec.Current, current) // so messages merge
+			if rec.Current == nil {
+				r.bytes(&f, &rec.Current)
+			} else { // behind each other, the bytes of two messages merge
+				rec.Current = append(rec.Current, r.message(&f)...)
 			}
-			rec.Current = current
 		case 2:
 			var previous []byte
 			if r.bytes(&f, &previous); len(rec.Previous) < MaxArchived {

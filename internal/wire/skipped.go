@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"log/slog"
-	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // MaxSkipped is how many skipped keys a chain keeps.
@@ -87,49 +89,43 @@ func (s Skipped) append(k *MessageKey) Skipped {
 	return appendBytes(b, 5, k.Seed)
 }
 
-// standard reads one entry of the form that is written today, and returns
-// its index and its length; 0 if b does not begin with one.
-func standard(b []byte) (index uint32, n int) {
+// standard is the length of the entry at the start of b, if it has the form
+// that is written today, else 0.
+func standard(b []byte) int {
 	if len(b) < 4+seedSize || b[0] != skippedTag {
-		return 0, 0
+		return 0
 	}
-	n = 2 + int(b[1])
+	n := 2 + int(b[1])
 	at := n - seedSize - 2 // of the tag of the seed
 	if n > len(b) || n > maxStandard || at < 2 || b[at] != seedTag || b[at+1] != seedSize {
-		return 0, 0
+		return 0
 	}
-	if at == 2 {
-		return 0, n
+	if at > 2 && (b[2] != indexTag || !minimal(b[3:at])) {
+		return 0
 	}
-	v, ok := minimal(b[3:at])
-	if b[2] != indexTag || !ok {
-		return 0, 0
-	}
-	return v, n
+	return n
 }
 
-// minimal reads b, all of it, as the shortest varint of a number other than
-// 0. It has at most 5 bytes.
-func minimal(b []byte) (uint32, bool) {
+// minimal tells whether b is the shortest varint of a number other than 0, of
+// 32 bits.
+func minimal(b []byte) bool {
 	last := len(b) - 1
-	if last < 0 || b[last] == 0 || b[last] >= 0x80 {
-		return 0, false
+	if last < 0 || last > 4 || b[last] == 0 || b[last] >= 0x80 || last == 4 && b[last] > 0x0F {
+		return false
 	}
-	v := uint64(b[last]) << (7 * last)
-	for i, c := range b[:last] {
+	for _, c := range b[:last] {
 		if c < 0x80 {
-			return 0, false
+			return false
 		}
-		v |= uint64(c&0x7f) << (7 * i)
 	}
-	return uint32(v), v <= math.MaxUint32
+	return true
 }
 
 // standardRun is the length of the entries in standard form at the start of b.
 func standardRun(b []byte) int {
 	at := 0
 	for {
-		_, n := standard(b[at:])
+		n := standard(b[at:])
 		if n == 0 {
 			return at
 		}
@@ -139,14 +135,11 @@ func standardRun(b []byte) int {
 
 // first reads the first entry and its length; 0 at the end of the list.
 func (s Skipped) first() (k MessageKey, n int) {
-	if index, n := standard(s); n > 0 {
-		return MessageKey{Index: index, Seed: s[n-seedSize : n : n]}, n
-	}
-	r, f := reader{buf: s}, field{}
-	if !r.next(&f) || f.num != 4 || k.decode(r.message(&f)) != nil || r.err != nil {
+	body, end := s.entry()
+	if end == 0 || k.decode(s[body:end]) != nil {
 		return MessageKey{}, 0
 	}
-	return k, len(s) - len(r.buf)
+	return k, end
 }
 
 // All walks the entries, newest first. The keys point into s.
@@ -171,23 +164,38 @@ func (s Skipped) Len() int {
 	return count
 }
 
+// entry returns where the body of the first entry begins and where it ends;
+// 0 at the end of the list.
+func (s Skipped) entry() (body, end int) {
+	if len(s) >= 2 && s[0] == skippedTag && s[1] < 0x80 && int(s[1]) <= len(s)-2 {
+		return 2, 2 + int(s[1])
+	}
+	r, f := reader{buf: s}, field{}
+	if !r.next(&f) || f.num != 4 || f.typ != protowire.BytesType {
+		return 0, 0
+	}
+	end = len(s) - len(r.buf)
+	return end - len(f.b), end
+}
+
 // Find looks for the newest entry of an index. It returns the key, which
 // points into s, and where it stands, for Remove; −1 if there is none.
 func (s Skipped) Find(index uint32) (k MessageKey, at int) {
+	var buf [6]byte
+	field := appendUint(buf[:0], 1, uint64(index)) // what the body begins with
 	for at < len(s) {
-		i, n := standard(s[at:])
-		if n == 0 {
-			k, n = s[at:].first()
-			i = k.Index
+		body, end := s[at:].entry()
+		if end == 0 {
+			break
 		}
-		switch {
-		case n == 0:
-			return MessageKey{}, -1
-		case i == index:
-			k, _ = s[at:].first()
+		b := s[at+body : at+end]
+		if bytes.HasPrefix(b, field) && (index != 0 || len(b) == 0 || b[0] != indexTag) {
+			if k.decode(b) != nil {
+				break
+			}
 			return k, at
 		}
-		at += n
+		at += end
 	}
 	return MessageKey{}, -1
 }
@@ -195,7 +203,7 @@ func (s Skipped) Find(index uint32) (k MessageKey, at int) {
 // Remove returns a new list without the entry that stands at the position
 // that Find returned.
 func (s Skipped) Remove(at int) Skipped {
-	_, n := s[at:].first()
+	_, n := s[at:].entry()
 	if len(s) == n {
 		return nil
 	}
@@ -222,7 +230,7 @@ func (s Skipped) Prepend(first uint32, seeds [][seedSize]byte) Skipped {
 func (s Skipped) newest(n int) Skipped {
 	at := 0
 	for ; n > 0; n-- {
-		_, size := s[at:].first()
+		_, size := s[at:].entry()
 		if size == 0 {
 			break
 		}

@@ -1,0 +1,160 @@
+package wire_test
+
+import (
+	"bytes"
+	"math"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+)
+
+// maxFuzz is the cap on the size of inputs.
+const maxFuzz = 1 << 17
+
+// fuzz parses, encodes, parses and encodes again: the second encoding is the
+// first. Bad input gives one of our errors, costs little memory, and is left
+// as it was.
+func fuzz(f *testing.F, seeds [][]byte, rounds ...func([]byte) ([]byte, error)) {
+	for _, c := range codecs() {
+		f.Add(c.sample())
+	}
+	for _, s := range seeds {
+		f.Add(s)
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > maxFuzz {
+			return
+		}
+		for _, round := range rounds {
+			fixpoint(t, b, round)
+		}
+	})
+}
+
+func fixpoint(t *testing.T, b []byte, round func([]byte) ([]byte, error)) {
+	before := bytes.Clone(b)
+	var mem [2]runtime.MemStats
+	runtime.ReadMemStats(&mem[0])
+	first, err := round(b)
+	runtime.ReadMemStats(&mem[1])
+	require.Equal(t, before, b)
+	if err != nil {
+		require.True(t, errorsIsAny(err, wire.ErrMalformed, wire.ErrVersion, wire.ErrTooLarge), "%v", err)
+		require.Nil(t, first)
+		// The fuzzer's own goroutines allocate a little beside it.
+		require.LessOrEqual(t, mem[1].TotalAlloc-mem[0].TotalAlloc, uint64(128<<10+4*len(b)))
+		return
+	}
+	second, err := round(first)
+	require.NoError(t, err)
+	require.Equal(t, first, second)
+}
+
+// official returns the messages or records of the official library.
+func official(f *testing.F, record bool) (out [][]byte) {
+	var steps []struct{ Record_before, Message string }
+	vectors(f, "official_decrypt_steps", &steps)
+	for _, s := range steps {
+		if record {
+			out = append(out, unhex(f, s.Record_before))
+		} else {
+			out = append(out, unhex(f, s.Message))
+		}
+	}
+	return out
+}
+
+func FuzzF03SignalMessage(f *testing.F) { fuzz(f, official(f, false), roundSignal) }
+
+func FuzzF04PreKeySignalMessage(f *testing.F) { fuzz(f, official(f, false), roundPreKeySignal) }
+
+func FuzzF07PlaintextContent(f *testing.F) {
+	seeds := [][]byte{{0xC0, 0x42, 4, 0x10, 5, 0x18, 7, 0x80}, {0x10, 5, 0x18, 7}}
+	fuzz(f, seeds, roundPlaintext, roundDEM)
+}
+
+func FuzzF15ServiceID(f *testing.F) {
+	for _, s := range []string{aciText, "PNI:" + aciText, "ACI:" + aciText, "alice", ""} {
+		f.Add([]byte(s))
+	}
+	f.Add(make([]byte, 16))
+	f.Add(append([]byte{1}, make([]byte, 16)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ids := []wire.ServiceID{}
+		for _, parse := range []func() (wire.ServiceID, error){
+			func() (wire.ServiceID, error) { return wire.ParseServiceID(string(b)) },
+			func() (wire.ServiceID, error) { return wire.ParseBinaryServiceID(b) },
+			func() (wire.ServiceID, error) { return wire.ParseFixedServiceID(b) },
+		} {
+			id, err := parse()
+			if err != nil {
+				require.ErrorIs(t, err, wire.ErrMalformed)
+				require.Equal(t, wire.ServiceID{}, id)
+				continue
+			}
+			ids = append(ids, id)
+		}
+		for _, id := range ids {
+			again, err := wire.ParseServiceID(id.String())
+			require.NoError(t, err)
+			require.Equal(t, id, again)
+			again, err = wire.ParseBinaryServiceID(id.Binary())
+			require.NoError(t, err)
+			require.Equal(t, id, again)
+			require.Zero(t, id.Compare(again))
+		}
+	})
+}
+
+func FuzzF18SessionRecord(f *testing.F) {
+	fuzz(f, official(f, true), roundRecord, roundSession, func(b []byte) ([]byte, error) {
+		s, err := wire.ParseSession(b)
+		if err != nil {
+			return nil, err
+		}
+		for i := range s.Receivers {
+			walkSkipped(f, s.Receivers[i].Skipped)
+		}
+		return wire.AppendSession(nil, s), nil
+	})
+}
+
+// walkSkipped walks a list that was parsed: every entry is found, and removed.
+func walkSkipped(f *testing.F, list wire.Skipped) {
+	n := list.Len()
+	for k := range list.All() {
+		found, at := list.Find(k.Index)
+		if at < 0 || found.Index != k.Index || list.Remove(at).Len() != n-1 {
+			f.Fatal("a key that is there and is not")
+		}
+		if n > 50 {
+			break
+		}
+	}
+	if more := list.Prepend(math.MaxUint32, make([][32]byte, 1)); more.Len() != min(n+1, wire.MaxSkipped) {
+		f.Fatal("a key more that is none")
+	}
+}
+
+func FuzzF19SenderKeyRecord(f *testing.F) { fuzz(f, nil, roundSenderKey) }
+
+func FuzzF20PreKeyRecord(f *testing.F) { fuzz(f, nil, roundPreKey, roundSigned) }
+
+func FuzzF21IdentityPair(f *testing.F) { fuzz(f, nil, roundIdentity) }
+
+func FuzzBundle(f *testing.F) { fuzz(f, nil, roundBundle) }
+
+func FuzzPublication(f *testing.F) { fuzz(f, nil, roundPublication) }
+
+func FuzzContent(f *testing.F) { fuzz(f, nil, roundContent) }
+
+// FuzzParsers gives each input to all of them: none may be confused by what
+// is meant for another.
+func FuzzParsers(f *testing.F) {
+	fuzz(f, nil, roundSignal, roundPreKeySignal, roundDEM, roundPlaintext, roundBundle, roundPublication,
+		roundContent, roundRecord, roundSession, roundIdentity, roundPreKey, roundSigned, roundSenderKey)
+}
