@@ -4,8 +4,10 @@ import (
 	"crypto/mlkem"
 	"crypto/mlkem/mlkemtest"
 	"crypto/sha3"
+	"encoding/binary"
 	"testing"
 
+	"github.com/cloudflare/circl/kem/mlkem/mlkem768"
 	"github.com/cloudflare/circl/pke/kyber/kyber1024"
 	"github.com/cloudflare/circl/pke/kyber/kyber768"
 	"github.com/stretchr/testify/require"
@@ -268,6 +270,91 @@ func TestKEM_06_KyberIsNotMLKEM(t *testing.T) {
 	got, err := std.Decapsulate(kyberCT[:])
 	require.NoError(t, err)
 	require.NotEqual(t, []byte(v.Shared), got)
+}
+
+// TestKEM_09_UnluckySampling: three blocks of SHAKE128 hold the 256 numbers of
+// a matrix entry as a rule, as they hold 273 that are accepted on average. With
+// these ρ, found by search among 40 million entries, they do not by far.
+func TestKEM_09_UnluckySampling(t *testing.T) {
+	random := newStream(t.Name())
+	for _, c := range []struct {
+		rho      uint64 // little-endian, followed by zeros
+		i, j     byte
+		accepted int
+	}{
+		{7, 0, 0, 250}, {493, 1, 0, 244}, {27924, 1, 1, 240}, {488980, 0, 0, 237}, {1966465, 1, 1, 233}, {7774268, 2, 2, 231}, {10000132, 1, 1, 228},
+	} {
+		var rho [32]byte
+		binary.LittleEndian.PutUint64(rho[:], c.rho)
+		xof := sha3.NewSHAKE128()
+		xof.Write(rho[:])
+		xof.Write([]byte{c.j, c.i})
+		n := 0
+		for range 3 {
+			var block [168]byte
+			xof.Read(block[:])
+			n = new(kem.Poly).Accept(n, &block)
+		}
+		require.Equal(t, c.accepted, n)
+		eachSampler(t, func(t *testing.T) {
+			r := [32]byte(random.bytes(32))
+			checkSample(t, &rho, &r, c.i, 0)
+			checkSample(t, &rho, &r, c.j, 0)
+		})
+
+		// As part of a key: any vector makes an encapsulation key with ρ.
+		dk := kem.Generate768((*[64]byte)(random.bytes(64)))
+		ek := append(append([]byte(nil), kem.Vector768(dk)...), rho[:]...)
+		hash := sha3.Sum256(ek)
+		header := [64]byte(append(rho[:], hash[:]...))
+		require.True(t, kem.Valid768(ek[:1152], &header))
+		m := [32]byte(random.bytes(32))
+		es, ct1, k := kem.Encaps1(&header, &m)
+		ct := append(ct1[:], kem.Encaps2(ek[:1152], es[:])[:]...)
+
+		std, err := mlkem.NewEncapsulationKey768(ek)
+		require.NoError(t, err)
+		wantK, wantCT, err := mlkemtest.Encapsulate768(std, m[:])
+		require.NoError(t, err)
+		require.Equal(t, wantK, k[:])
+		require.Equal(t, wantCT, ct)
+		var public mlkem768.PublicKey
+		require.NoError(t, public.Unpack(ek))
+		var gotCT [1088]byte
+		var gotK [32]byte
+		public.EncapsulateTo(gotCT[:], gotK[:], m[:])
+		require.Equal(t, wantCT, gotCT[:])
+		require.Equal(t, wantK, gotK[:])
+	}
+}
+
+// TestKEM_10_StateIsPortable: the state between the halves is the same bytes on
+// every processor (TestAccumulated has its hash, which 32-bit and big-endian
+// ones must meet too), reads back to itself, and is continued whether it was
+// written in its own byte order or in the other one.
+func TestKEM_10_StateIsPortable(t *testing.T) {
+	v := readSplitVector(t)
+	for _, es := range []hexBytes{v.ES, v.ESSwapped} {
+		require.Equal(t, []byte(v.ES), kem.ParseState(es))
+		ct2 := kem.Encaps2(v.PK2, es)
+		require.Equal(t, []byte(v.CT2), ct2[:])
+	}
+	random := newStream(t.Name())
+	for range cases(50, 500) {
+		dk := kem.Generate768((*[64]byte)(random.bytes(64)))
+		header := kem.Header768(dk)
+		es, _, _ := kem.Encaps1(&header, (*[32]byte)(random.bytes(32)))
+		ct2 := kem.Encaps2(kem.Vector768(dk), es[:])
+		require.Equal(t, es[:], kem.ParseState(es[:]))
+		before := *es
+		for i := 0; i < 2048; i += 2 {
+			es[i], es[i+1] = es[i+1], es[i]
+		}
+		other := *es
+		require.Equal(t, ct2, kem.Encaps2(kem.Vector768(dk), es[:]))
+		require.Equal(t, other, *es, "the stored state is not written to")
+		require.Equal(t, before[:], kem.ParseState(es[:]))
+	}
 }
 
 // TestKEM_11_HeaderMismatch: a vector other than the header's is refused before
