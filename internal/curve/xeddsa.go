@@ -13,8 +13,7 @@ import (
 //	a  32 bytes: EdwardsPublic(k)
 //	z  64 bytes, uniformly random, used for this call only
 func Sign(k, a *[32]byte, z *[64]byte, msg ...[]byte) (sig [64]byte) {
-	prefix := nonceDomain
-	digest := hash(prefix[:], k[:], msg, z[:])
+	digest := hash(nonceDomain[:], k[:], msg, z[:])
 	var r, h, s edwards25519.Scalar
 	var p edwards25519.Point
 	wideScalar(&r, &digest)
