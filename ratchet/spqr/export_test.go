@@ -12,7 +12,7 @@ func (s *State) SendWith(draw func(n int) []byte) (next *State, msg []byte, key 
 	} else {
 		return s.Send()
 	}
-	return s.send(&coins)
+	return s.send(coins)
 }
 
 // Epoch returns the machine's epoch.

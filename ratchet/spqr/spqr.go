@@ -115,12 +115,12 @@ func (s *State) Send() (next *State, msg []byte, key *[32]byte, err error) {
 	if n := s.machine.Coins(); n > 0 {
 		rand.Read(coins[:n]) // never fails
 	}
-	next, msg, key, err = s.send(&coins)
+	next, msg, key, err = s.send(coins)
 	clear(coins[:])
 	return next, msg, key, err
 }
 
-func (s *State) send(coins *braid.Coins) (next *State, msg []byte, key *[32]byte, err error) {
+func (s *State) send(coins braid.Coins) (next *State, msg []byte, key *[32]byte, err error) {
 	machine, m, secret := s.machine.Send(coins)
 	next = s.with(machine)
 	if secret != nil || s.negotiation.minVersion > 0 {
@@ -284,7 +284,7 @@ func (s *State) Recv(msg []byte) (next *State, key *[32]byte, err error) {
 	}
 	machine, n, secret := s.machine, uint64(0), (*[32]byte)(nil)
 	if v == regular {
-		if machine, secret, err = machine.Recv(&m); err != nil {
+		if machine, secret, err = machine.Recv(m); err != nil {
 			return nil, nil, err
 		}
 		n = m.Epoch - 1

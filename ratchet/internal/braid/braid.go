@@ -26,6 +26,7 @@ import (
 	"math"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/ratchet/internal/erasure"
 )
 
 // The classes of errors, which package spqr hands on.
@@ -56,18 +57,18 @@ type Machine struct {
 type state interface {
 	// send returns the message to send, without its epoch, and what epoch secret
 	// that settles, if any.
-	send(*Coins) (state, message, *[32]byte)
+	send(Coins) (state, message, *[32]byte)
 	// recv takes a message of the state's epoch. Those that are not for it change
 	// nothing and are no error. It returns what epoch secret that settles, if any.
-	recv(*message) (state, *[32]byte, error)
+	recv(message) (state, *[32]byte, error)
 	// coins is the number of random bytes that send takes.
 	coins() int
 	// at returns what every state has.
 	at() *core
 	// tag is the number in the stored form.
 	tag() byte
-	// store puts into the stored form what only this state has.
-	store(*wire.SPQRMachine)
+	// parts returns what only this state has, as the stored form orders it.
+	parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder)
 }
 
 // A message is what states exchange: kind, chunk and its index.
@@ -121,7 +122,7 @@ func (m Machine) Coins() int { return m.state.coins() }
 // Send returns the next machine, the message to send, whose version and index
 // are left to the caller, and the secret of the message's epoch if the message
 // settles it.
-func (m Machine) Send(coins *Coins) (next Machine, msg wire.SPQRMessage, secret *[32]byte) {
+func (m Machine) Send(coins Coins) (next Machine, msg wire.SPQRMessage, secret *[32]byte) {
 	s, msg, secret := m.state.send(coins)
 	msg.Epoch = m.Epoch()
 	return Machine{state: s}, msg, secret
@@ -143,7 +144,7 @@ func (m Machine) CheckEpoch(epoch uint64) error {
 //
 // Errors: ErrEpoch; wire.ErrAuth for an object whose MAC, or an ek whose hash or
 // coefficients are wrong; ErrExhausted.
-func (m Machine) Recv(msg *wire.SPQRMessage) (next Machine, secret *[32]byte, err error) {
+func (m Machine) Recv(msg wire.SPQRMessage) (next Machine, secret *[32]byte, err error) {
 	if err := m.CheckEpoch(msg.Epoch); err != nil {
 		return Machine{}, nil, err
 	}

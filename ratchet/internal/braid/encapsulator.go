@@ -56,11 +56,11 @@ type ct2Sampled struct {
 
 func newHeaderDecoder() erasure.Decoder { return erasure.NewDecoder(headerObject) }
 
-func (s *noHeaderReceived) send(*Coins) (state, message, *[32]byte) {
+func (s *noHeaderReceived) send(Coins) (state, message, *[32]byte) {
 	return s, message{Kind: wire.SPQRNone}, nil
 }
 
-func (s *noHeaderReceived) recv(m *message) (state, *[32]byte, error) {
+func (s *noHeaderReceived) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQRHdr {
 		return s, nil, nil
 	}
@@ -79,8 +79,9 @@ func (s *headerReceived) coins() int { return 32 }
 
 // send encapsulates. That takes the header only, and settles the secret before
 // the owner has seen anything of it.
-func (s *headerReceived) send(coins *Coins) (state, message, *[32]byte) {
+func (s *headerReceived) send(coins Coins) (state, message, *[32]byte) {
 	es, ct1, k := kem.Encaps1(s.header, (*[32]byte)(coins[:32]))
+	clear(coins[:])
 	secret := epochSecret(s.epoch, &k)
 	next := ct1Sampled{core: s.core, header: s.header, es: es[:], ct1: ct1[:], ek: s.ek}
 	next.auth = s.auth.update(s.epoch, secret)
@@ -89,16 +90,16 @@ func (s *headerReceived) send(coins *Coins) (state, message, *[32]byte) {
 	return st, m, secret
 }
 
-func (s *headerReceived) recv(*message) (state, *[32]byte, error) { return s, nil, nil }
+func (s *headerReceived) recv(message) (state, *[32]byte, error) { return s, nil, nil }
 
-func (s *ct1Sampled) send(*Coins) (state, message, *[32]byte) {
+func (s *ct1Sampled) send(Coins) (state, message, *[32]byte) {
 	next := *s
 	m := message{Kind: wire.SPQRCt1}
 	next.enc, m.ChunkIndex, m.Chunk = s.enc.Next()
 	return &next, m, nil
 }
 
-func (s *ct1Sampled) recv(m *message) (state, *[32]byte, error) {
+func (s *ct1Sampled) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQREk && m.Kind != wire.SPQREkCt1Ack {
 		return s, nil, nil
 	}
@@ -121,25 +122,25 @@ func (s *ct1Sampled) recv(m *message) (state, *[32]byte, error) {
 	return &ekReceivedCt1Sampled{s.core, s.es, ek, s.ct1, s.enc}, nil, nil
 }
 
-func (s *ekReceivedCt1Sampled) send(*Coins) (state, message, *[32]byte) {
+func (s *ekReceivedCt1Sampled) send(Coins) (state, message, *[32]byte) {
 	next := *s
 	m := message{Kind: wire.SPQRCt1}
 	next.enc, m.ChunkIndex, m.Chunk = s.enc.Next()
 	return &next, m, nil
 }
 
-func (s *ekReceivedCt1Sampled) recv(m *message) (state, *[32]byte, error) {
+func (s *ekReceivedCt1Sampled) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQRCt1Ack && m.Kind != wire.SPQREkCt1Ack {
 		return s, nil, nil
 	}
 	return s.finish(s.ek, s.es, s.ct1), nil, nil
 }
 
-func (s *ct1Acknowledged) send(*Coins) (state, message, *[32]byte) {
+func (s *ct1Acknowledged) send(Coins) (state, message, *[32]byte) {
 	return s, message{Kind: wire.SPQRNone}, nil
 }
 
-func (s *ct1Acknowledged) recv(m *message) (state, *[32]byte, error) {
+func (s *ct1Acknowledged) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQREk && m.Kind != wire.SPQREkCt1Ack {
 		return s, nil, nil
 	}
@@ -155,14 +156,14 @@ func (s *ct1Acknowledged) recv(m *message) (state, *[32]byte, error) {
 	return s.finish(ek, s.es, s.ct1), nil, nil
 }
 
-func (s *ct2Sampled) send(*Coins) (state, message, *[32]byte) {
+func (s *ct2Sampled) send(Coins) (state, message, *[32]byte) {
 	next := *s
 	m := message{Kind: wire.SPQRCt2}
 	next.ct2, m.ChunkIndex, m.Chunk = s.ct2.Next()
 	return &next, m, nil
 }
 
-func (s *ct2Sampled) recv(*message) (state, *[32]byte, error) { return s, nil, nil }
+func (s *ct2Sampled) recv(message) (state, *[32]byte, error) { return s, nil, nil }
 
 // validate reports as an error that ek is not what the header promised.
 func (c *core) validate(ek []byte, header *[kem.Header768Size]byte) error {

@@ -27,59 +27,58 @@ func (m Machine) Store(w *wire.SPQRMachine) {
 	*w = wire.SPQRMachine{
 		State: m.state.tag(), Epoch: c.epoch, RootKey: c.auth.root[:], MACKey: c.auth.mac[:],
 	}
-	m.state.store(w)
+	parts, e, d := m.state.parts()
+	w.Parts = parts
+	if e != nil {
+		e.Store(&w.Encoder)
+	}
+	if d != nil {
+		d.Store(&w.Decoder)
+	}
 }
 
-func (s *keysUnsampled) store(*wire.SPQRMachine) {}
-
-func (s *keysSampled) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.ek, s.dk}
-	s.hdr.Store(&w.Encoder)
+func (*keysUnsampled) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{}, nil, nil
 }
 
-func (s *headerSent) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.dk}
-	s.ek.Store(&w.Encoder)
-	s.ct1.Store(&w.Decoder)
+func (s *keysSampled) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.ek, s.dk}, &s.hdr, nil
 }
 
-func (s *ct1Received) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.dk, s.ct1}
-	s.ek.Store(&w.Encoder)
+func (s *headerSent) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.dk}, &s.ek, &s.ct1
 }
 
-func (s *ekSentCt1Received) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.dk, s.ct1}
-	s.ct2.Store(&w.Decoder)
+func (s *ct1Received) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.dk, s.ct1}, &s.ek, nil
 }
 
-func (s *noHeaderReceived) store(w *wire.SPQRMachine) {
-	s.hdr.Store(&w.Decoder)
+func (s *ekSentCt1Received) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.dk, s.ct1}, nil, &s.ct2
 }
 
-func (s *headerReceived) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.header[:]}
-	s.ek.Store(&w.Decoder)
+func (s *noHeaderReceived) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{}, nil, &s.hdr
 }
 
-func (s *ct1Sampled) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.header[:], s.es, s.ct1}
-	s.enc.Store(&w.Encoder)
-	s.ek.Store(&w.Decoder)
+func (s *headerReceived) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.header[:]}, nil, &s.ek
 }
 
-func (s *ekReceivedCt1Sampled) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.es, s.ek, s.ct1}
-	s.enc.Store(&w.Encoder)
+func (s *ct1Sampled) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.header[:], s.es, s.ct1}, &s.enc, &s.ek
 }
 
-func (s *ct1Acknowledged) store(w *wire.SPQRMachine) {
-	w.Parts = [3][]byte{s.header[:], s.es, s.ct1}
-	s.ek.Store(&w.Decoder)
+func (s *ekReceivedCt1Sampled) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.es, s.ek, s.ct1}, &s.enc, nil
 }
 
-func (s *ct2Sampled) store(w *wire.SPQRMachine) {
-	s.ct2.Store(&w.Encoder)
+func (s *ct1Acknowledged) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{s.header[:], s.es, s.ct1}, nil, &s.ek
+}
+
+func (s *ct2Sampled) parts() ([3][]byte, *erasure.Encoder, *erasure.Decoder) {
+	return [3][]byte{}, &s.ct2, nil
 }
 
 // Sizes of parts and objects, in bytes.

@@ -52,25 +52,26 @@ type ekSentCt1Received struct {
 
 func (s *keysUnsampled) coins() int { return kem.SeedSize }
 
-func (s *keysUnsampled) send(coins *Coins) (state, message, *[32]byte) {
-	dk := kem.Generate768((*[kem.SeedSize]byte)(coins))
+func (s *keysUnsampled) send(coins Coins) (state, message, *[32]byte) {
+	dk := kem.Generate768((*[kem.SeedSize]byte)(&coins))
 	header := kem.Header768(dk)
 	mac := s.auth.header(s.epoch, &header)
+	clear(coins[:])
 	next := keysSampled{core: s.core, ek: kem.Vector768(dk), dk: dk[:]}
 	next.hdr = erasure.NewEncoder(append(header[:], mac[:]...))
 	return next.send(coins)
 }
 
-func (s *keysUnsampled) recv(*message) (state, *[32]byte, error) { return s, nil, nil }
+func (s *keysUnsampled) recv(message) (state, *[32]byte, error) { return s, nil, nil }
 
-func (s *keysSampled) send(*Coins) (state, message, *[32]byte) {
+func (s *keysSampled) send(Coins) (state, message, *[32]byte) {
 	next := *s
 	m := message{Kind: wire.SPQRHdr}
 	next.hdr, m.ChunkIndex, m.Chunk = s.hdr.Next()
 	return &next, m, nil
 }
 
-func (s *keysSampled) recv(m *message) (state, *[32]byte, error) {
+func (s *keysSampled) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQRCt1 {
 		return s, nil, nil
 	}
@@ -79,14 +80,14 @@ func (s *keysSampled) recv(m *message) (state, *[32]byte, error) {
 	return &next, nil, nil
 }
 
-func (s *headerSent) send(*Coins) (state, message, *[32]byte) {
+func (s *headerSent) send(Coins) (state, message, *[32]byte) {
 	next := *s
 	m := message{Kind: wire.SPQREk}
 	next.ek, m.ChunkIndex, m.Chunk = s.ek.Next()
 	return &next, m, nil
 }
 
-func (s *headerSent) recv(m *message) (state, *[32]byte, error) {
+func (s *headerSent) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQRCt1 {
 		return s, nil, nil
 	}
@@ -99,14 +100,14 @@ func (s *headerSent) recv(m *message) (state, *[32]byte, error) {
 	return &next, nil, nil
 }
 
-func (s *ct1Received) send(*Coins) (state, message, *[32]byte) {
+func (s *ct1Received) send(Coins) (state, message, *[32]byte) {
 	next := *s
 	m := message{Kind: wire.SPQREkCt1Ack}
 	next.ek, m.ChunkIndex, m.Chunk = s.ek.Next()
 	return &next, m, nil
 }
 
-func (s *ct1Received) recv(m *message) (state, *[32]byte, error) {
+func (s *ct1Received) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQRCt2 {
 		return s, nil, nil
 	}
@@ -115,11 +116,11 @@ func (s *ct1Received) recv(m *message) (state, *[32]byte, error) {
 	return &next, nil, nil
 }
 
-func (s *ekSentCt1Received) send(*Coins) (state, message, *[32]byte) {
+func (s *ekSentCt1Received) send(Coins) (state, message, *[32]byte) {
 	return s, message{Kind: wire.SPQRCt1Ack}, nil
 }
 
-func (s *ekSentCt1Received) recv(m *message) (state, *[32]byte, error) {
+func (s *ekSentCt1Received) recv(m message) (state, *[32]byte, error) {
 	if m.Kind != wire.SPQRCt2 {
 		return s, nil, nil
 	}
