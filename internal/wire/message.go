@@ -111,12 +111,25 @@ func (m *SignalMessage) decode(b []byte) error {
 // AppendSignalMessage appends the version byte and the protobuf. The caller
 // appends the MAC, for which there is room. Body and MAC are not read.
 func AppendSignalMessage(dst []byte, m *SignalMessage) []byte {
-	dst = slices.Grow(dst, m.size()+MACSize)
+	dst = AppendSignalHead(dst, m, len(m.Ciphertext))
+	dst = append(dst, m.Ciphertext...)
+	return AppendSignalTail(dst, m)
+}
+
+// AppendSignalHead appends what comes before a ciphertext of n bytes, and makes
+// room for all. The caller makes the ciphertext in its place and goes on with
+// AppendSignalTail: together they are AppendSignalMessage without a copy.
+func AppendSignalHead(dst []byte, m *SignalMessage, n int) []byte {
+	dst = slices.Grow(dst, m.size(n)+MACSize)
 	dst = append(dst, m.Version<<4|Version)
 	dst = mustBytes(dst, 1, m.RatchetKey)
 	dst = mustUint(dst, 2, uint64(m.Counter))
 	dst = mustUint(dst, 3, uint64(m.Previous))
-	dst = mustBytes(dst, 4, m.Ciphertext)
+	return mustLen(dst, 4, n)
+}
+
+// AppendSignalTail appends what comes after the ciphertext.
+func AppendSignalTail(dst []byte, m *SignalMessage) []byte {
 	dst = appendBytes(dst, 5, m.PQRatchet)
 	if m.Addresses != nil {
 		dst = mustBytes(dst, 6, m.Addresses)
@@ -124,11 +137,12 @@ func AppendSignalMessage(dst []byte, m *SignalMessage) []byte {
 	return dst
 }
 
-// size is what AppendSignalMessage appends, or up to 2 bytes more.
-func (m *SignalMessage) size() int {
+// size is what AppendSignalMessage appends with a ciphertext of n bytes, or up
+// to 2 bytes more.
+func (m *SignalMessage) size(n int) int {
 	return 1 + sizeMustBytes(1, len(m.RatchetKey)) +
 		sizeMustUint(2, uint64(m.Counter)) + sizeMustUint(3, uint64(m.Previous)) +
-		sizeMustBytes(4, len(m.Ciphertext)) + sizeBytes(5, len(m.PQRatchet)) +
+		sizeMustBytes(4, n) + sizeBytes(5, len(m.PQRatchet)) +
 		sizeMustBytes(6, len(m.Addresses))
 }
 
