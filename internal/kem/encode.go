@@ -11,7 +11,7 @@ import "encoding/binary"
 // That is the floor of (x·2ᵈ + 1664)/q modulo 2ᵈ, which does not change when q
 // is added to x, so that x needs no reduction. The division is a multiplication
 // by the reciprocal of q, rounded up at 2⁻³⁷: a test tries every x.
-func compress(x int32, d int) uint32 {
+func compress(x int32, d uint) uint32 {
 	const reciprocal = (1<<37 + q - 1) / q
 	n := uint64(uint32(x+q)<<d + q/2)
 	return uint32(n*reciprocal>>37) & (1<<d - 1)

@@ -22,7 +22,7 @@ func slowCompress(x int64, d int) uint32 {
 func TestCompress(t *testing.T) {
 	for _, d := range []int{4, 10} {
 		for x := int32(-q); x < 3*q; x++ {
-			require.Equal(t, slowCompress(int64(x), d), kem.Compress(x, d), "Compress_%d(%d)", d, x)
+			require.Equal(t, slowCompress(int64(x), d), kem.Compress(x, uint(d)), "Compress_%d(%d)", d, x)
 		}
 	}
 }
