@@ -50,6 +50,8 @@ func codecOf(kind interop.Kind) codec {
 		c.parse = parsePreKeyRecord
 	case interop.KindSignedPreKeyRecord, interop.KindKyberPreKeyRecord:
 		c.parse = func(b []byte) (outcome, error) { return parseSignedPreKeyRecord(kind, b) }
+	case interop.KindSessionRecord:
+		c.parse = parseSessionRecord
 	case interop.KindServiceIDString:
 		c.parse = func(b []byte) (outcome, error) { return serviceID(wire.ParseServiceID(string(b))) }
 	case interop.KindServiceIDBinary:

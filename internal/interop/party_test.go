@@ -18,7 +18,7 @@ const (
 
 func newParty(t *testing.T, p *interop.Peer, name string, id uint32) *interop.Party {
 	t.Helper()
-	a, err := p.NewParty(interop.PartyOptions{Name: name, Device: 1, RegistrationID: id, Log: true})
+	a, err := p.NewParty(interop.PartyOptions{Name: name, Device: 1, RegistrationID: id})
 	require.NoError(t, err)
 	return a
 }
@@ -57,7 +57,9 @@ func read(t *testing.T, b, a *interop.Party, m interop.Message, want string) {
 // The helpers, with the official library at both ends: each does what it says.
 func TestPeerConversation(t *testing.T) {
 	p := interop.Start(t)
-	a, b := newParty(t, p, aliceName, 11), newParty(t, p, bobName, 12)
+	a := newParty(t, p, aliceName, 11)
+	b, err := p.NewParty(interop.PartyOptions{Name: bobName, Device: 1, RegistrationID: 12, Log: true})
+	require.NoError(t, err)
 	exists, usable, err := a.HasSession(b.Address, time.Time{})
 	require.NoError(t, err)
 	require.False(t, exists || usable)
