@@ -57,6 +57,12 @@ func TestRequirements(t *testing.T) {
 	none(t, wrong)
 }
 
+func TestIDs(t *testing.T) {
+	wrong, err := module(t).IDs()
+	require.NoError(t, err)
+	none(t, wrong)
+}
+
 // The list grows in review only: go test ./internal/archtest -update
 func TestExported(t *testing.T) {
 	got := strings.Join(module(t).Exported(), "\n") + "\n"
