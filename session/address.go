@@ -3,12 +3,14 @@ package session
 import (
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 )
 
 // An Address names a device of a user: a service id (a UUID, or "PNI:" and a
-// UUID) or any other name that is not empty, and a device from 1 to 127. When
+// UUID) or any other name, 1 to 1,024 bytes of UTF-8, and a device from 1 to
+// 127. Service ids are one whatever the case of their digits. When
 // both ends of a conversation are service ids, messages are bound to them
 // (wire-core, Section 6.4). The zero value is no address.
 type Address struct {
@@ -21,7 +23,7 @@ func (a Address) String() string { return a.User + "." + strconv.FormatUint(uint
 
 // canonical returns the one spelling under which records are kept.
 func (a Address) canonical() (Address, error) {
-	if a.User == "" || len(a.User) > maxUser {
+	if a.User == "" || len(a.User) > maxUser || !utf8.ValidString(a.User) {
 		return a, fmt.Errorf("%w: user name of %d bytes", ErrMalformed, len(a.User))
 	}
 	if a.Device < 1 || a.Device > 127 {

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"time"
 
@@ -65,29 +66,36 @@ func (b *book) loadArchive(places []int) error {
 	return b.t.load(wanted...)
 }
 
-// places are those of all archived sessions, or of those that match.
+// places are those of the archived sessions that match.
 func (b *book) places(match func(*wire.ArchivedNote) bool) []int {
 	var out []int
 	for i := range b.Archived {
-		if match == nil || match(&b.Archived[i]) {
+		if match(&b.Archived[i]) {
 			out = append(out, i)
 		}
 	}
 	return out
 }
 
+// every matches all archived sessions.
+func every(*wire.ArchivedNote) bool { return true }
+
 // archived parses the loaded archived session i; nil where its record is
-// missing or does not decode, which blocks nothing else.
-func (b *book) archived(i int) *ratchet.Session {
+// missing or does not decode, which blocks nothing else. The error is
+// keystore.ErrNewerFormat: such a session may well be the one.
+func (b *book) archived(i int) (*ratchet.Session, error) {
 	body, ok, err := b.t.get(b.t.d.archiveKey(b.peer, b.Archived[i].Name))
+	if errors.Is(err, keystore.ErrNewerFormat) {
+		return nil, err
+	}
 	if err != nil || !ok {
-		return nil
+		return nil, nil
 	}
 	s, err := ratchet.Parse(body)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	return s
+	return s, nil
 }
 
 // expired reports whether n was archived more than 30 days ago. Such a session
@@ -98,14 +106,22 @@ func expired(n *wire.ArchivedNote, now uint64) bool {
 
 // expire drops what expired.
 func (b *book) expire(now uint64) error {
-	for i := len(b.Archived) - 1; i >= 0; i-- {
-		if !expired(&b.Archived[i], now) {
-			continue
-		}
-		if err := b.drop(i); err != nil {
-			return err
-		}
+	return b.dropAll(func(n *wire.ArchivedNote) bool { return expired(n, now) })
+}
+
+// dropAll removes the archived sessions that match, and their records.
+func (b *book) dropAll(match func(*wire.ArchivedNote) bool) error {
+	places := b.places(match)
+	if len(places) == 0 {
+		return nil
 	}
+	if err := b.loadArchive(places); err != nil {
+		return err
+	}
+	for _, i := range places {
+		b.t.del(b.t.d.archiveKey(b.peer, b.Archived[i].Name))
+	}
+	b.Archived = slices.DeleteFunc(slices.Clone(b.Archived), func(n wire.ArchivedNote) bool { return match(&n) })
 	return nil
 }
 
@@ -119,17 +135,34 @@ func (b *book) archiveCurrent(now uint64) error {
 	b.Current = nil
 	s, err := ratchet.Parse(raw)
 	if err != nil { // carried along; it blocks nothing
-		return b.insert(wire.ArchivedNote{Name: hashOf(raw), ArchivedAt: now}, raw)
+		return b.insert(note(nil, raw, now), raw)
 	}
 	return b.archive(s, now, false)
 }
 
-// archive puts s at the front of the archive.
+// archive puts s at the front of the archive; unaccepted says that its remote
+// identity is not the accepted one.
 func (b *book) archive(s *ratchet.Session, now uint64, unaccepted bool) error {
 	s.ClearPending()
 	raw := s.Append(nil)
-	n := wire.ArchivedNote{Name: sessionName(s, raw), ArchivedAt: now, Hints: hints(s), Unaccepted: unaccepted}
+	n := note(s, raw, now)
+	n.Unaccepted = unaccepted
 	return b.insert(n, raw)
+}
+
+// note is what the record "session" says of an archived session, nil for one
+// that does not decode. Its name is SHA-256 of the base key, or of the stored
+// bytes where there is none.
+func note(s *ratchet.Session, raw []byte, now uint64) wire.ArchivedNote {
+	n := wire.ArchivedNote{Name: hashOf(raw), ArchivedAt: now}
+	if s == nil {
+		return n
+	}
+	if base := s.BaseKey(); len(base) > 0 {
+		n.Name = hashOf(base)
+	}
+	n.Hints = hints(s)
+	return n
 }
 
 // insert writes the archive record of n and puts n in front, in place of an
@@ -140,6 +173,7 @@ func (b *book) insert(n wire.ArchivedNote, raw []byte) error {
 		return err
 	}
 	b.t.put(key, raw)
+	b.t.check(b.t.d.peerKey(b.peer))
 	notes := []wire.ArchivedNote{n}
 	for _, old := range b.Archived {
 		if !bytes.Equal(old.Name, n.Name) {
@@ -193,8 +227,8 @@ func (b *book) keep(i int, s *ratchet.Session) {
 	b.t.put(b.t.d.archiveKey(b.peer, b.Archived[i].Name), raw)
 }
 
-// promote makes archived session i the current one, the old current one the
-// newest in the archive.
+// promote makes archived session i, which is s, the current one, the old
+// current one the newest in the archive. It sends no prekey messages any more.
 func (b *book) promote(i int, s *ratchet.Session, now uint64) error {
 	if err := b.drop(i); err != nil {
 		return err
@@ -202,6 +236,7 @@ func (b *book) promote(i int, s *ratchet.Session, now uint64) error {
 	if err := b.archiveCurrent(now); err != nil {
 		return err
 	}
+	s.ClearPending()
 	b.Current = s.Append(nil)
 	return nil
 }
@@ -209,15 +244,6 @@ func (b *book) promote(i int, s *ratchet.Session, now uint64) error {
 // byName returns the place of an archived session, or −1.
 func (b *book) byName(name []byte) int {
 	return slices.IndexFunc(b.Archived, func(n wire.ArchivedNote) bool { return bytes.Equal(n.Name, name) })
-}
-
-// sessionName is SHA-256 of the base key, or of the stored bytes where there
-// is none.
-func sessionName(s *ratchet.Session, raw []byte) []byte {
-	if base := s.BaseKey(); len(base) > 0 {
-		raw = base
-	}
-	return hashOf(raw)
 }
 
 func hashOf(b []byte) []byte {

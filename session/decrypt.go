@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/ratchet"
@@ -30,8 +31,11 @@ type DecryptOptions struct {
 	Deep bool
 }
 
-// A Received is a decrypted message. The zero value is none.
+// A Received is a decrypted message. It prints as redacted. The zero value is
+// none.
 type Received struct {
+	wire.Secret
+
 	From Address
 	// Identity is the authenticated identity key of the sender.
 	Identity keys.IdentityKey
@@ -64,7 +68,7 @@ func (d *Device) Decrypt(ctx context.Context, from Address, m *Message, o *Decry
 	}
 	var out *Received
 	err = d.run(ctx, from.String(), func(t *tx) error {
-		in.t, in.now = t, d.now()
+		in.t, in.now, in.budget = t, d.now(), &ratchet.Budget{Left: budgetArchived}
 		if m.Type == TypePreKey {
 			out, err = in.preKey()
 		} else {
@@ -94,12 +98,16 @@ type inbound struct {
 	theirIdentity keys.IdentityKey
 	baseKey       keys.PublicKey
 
-	book  *book
-	trust *trust
+	book   *book
+	trust  *trust
+	budget *ratchet.Budget // of all archived sessions together
 }
 
 // parse reads the bytes, before anything is loaded.
 func (in *inbound) parse(m *Message) (err error) {
+	if m == nil {
+		return fmt.Errorf("%w: no message", ErrMalformed)
+	}
 	switch m.Type {
 	case TypeSignal:
 		in.raw = m.Bytes
@@ -160,14 +168,52 @@ type candidate struct {
 }
 
 // try tries the sessions that hold the message's ratchet key and, when none
-// does, the current one and the archived ones, newest first. A duplicate ends
-// the search. What is too expensive outweighs the other failures, as it can be
-// repeated with Deep; else the first one counts.
+// does, the current one, then the archived ones, newest first. Those are only
+// loaded then. A duplicate ends the search. What is too expensive outweighs the
+// other failures, as it can be repeated with Deep; else the first one counts.
 func (in *inbound) try() (*candidate, error) {
-	candidates, first := in.candidates()
-	budget := in.archiveBudget()
-	for _, c := range candidates {
-		err := in.attempt(c, budget)
+	current, first := in.current()
+	h := hint(in.msg.RatchetKey)
+	holders, err := in.archived(func(n *wire.ArchivedNote) bool { return hinted(n, h) })
+	if err != nil {
+		return nil, err
+	}
+	if current != nil {
+		holders = append([]*candidate{current}, holders...)
+	}
+	holders = slices.DeleteFunc(holders, func(c *candidate) bool { return !c.s.HasReceiver(in.msg.RatchetKey) })
+	if len(holders) > 0 {
+		return in.attempts(holders, nil)
+	}
+	if current != nil {
+		if first = in.attempt(current); first == nil {
+			return current, nil
+		}
+	}
+	archived, err := in.archived(every)
+	if err != nil {
+		return nil, err
+	}
+	return in.attempts(archived, first)
+}
+
+// current returns the current session; nil, perhaps with the reason, if there
+// is none to try.
+func (in *inbound) current() (*candidate, error) {
+	s, err := in.book.current()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrAuth, err)
+	case s == nil:
+		return nil, nil
+	}
+	return &candidate{s: s, place: -1}, nil
+}
+
+// attempts tries one candidate after the other; first is an earlier failure.
+func (in *inbound) attempts(cs []*candidate, first error) (*candidate, error) {
+	for _, c := range cs {
+		err := in.attempt(c)
 		switch {
 		case err == nil:
 			return c, nil
@@ -183,40 +229,6 @@ func (in *inbound) try() (*candidate, error) {
 	return nil, first
 }
 
-// candidates returns the sessions to try, in order; err is what keeps the
-// current one out.
-func (in *inbound) candidates() (cs []*candidate, err error) {
-	current, err := in.book.current()
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrAuth, err)
-	}
-	var holders []*candidate
-	if current != nil {
-		cs = append(cs, &candidate{s: current, place: -1})
-		if current.HasReceiver(in.msg.RatchetKey) {
-			holders = append(holders, cs[0])
-		}
-	}
-	h := hint(in.msg.RatchetKey)
-	archived, loadErr := in.archived(func(n *wire.ArchivedNote) bool { return hinted(n, h) })
-	if loadErr != nil {
-		return nil, loadErr
-	}
-	for _, c := range archived {
-		if c.s.HasReceiver(in.msg.RatchetKey) {
-			holders = append(holders, c)
-		}
-	}
-	if len(holders) > 0 {
-		return holders, nil
-	}
-	archived, loadErr = in.archived(func(*wire.ArchivedNote) bool { return true })
-	if loadErr != nil {
-		return nil, loadErr
-	}
-	return append(cs, archived...), err
-}
-
 // archived loads and parses the archived sessions whose notes match, newest
 // first, without the expired ones and those that do not decode.
 func (in *inbound) archived(match func(*wire.ArchivedNote) bool) ([]*candidate, error) {
@@ -226,17 +238,19 @@ func (in *inbound) archived(match func(*wire.ArchivedNote) bool) ([]*candidate, 
 	}
 	var out []*candidate
 	for _, i := range places {
-		if s := in.book.archived(i); s != nil {
+		s, err := in.book.archived(i)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
 			out = append(out, &candidate{s: s, place: i})
 		}
 	}
 	return out, nil
 }
 
-func (in *inbound) archiveBudget() *ratchet.Budget { return &ratchet.Budget{Left: budgetArchived} }
-
 // attempt decrypts the message on one candidate.
-func (in *inbound) attempt(c *candidate, archive *ratchet.Budget) error {
+func (in *inbound) attempt(c *candidate) error {
 	self := false
 	if remote, err := c.s.RemoteIdentity(); err == nil {
 		self = in.d.isSelf(in.from, remote.Bytes())
@@ -247,7 +261,7 @@ func (in *inbound) attempt(c *candidate, archive *ratchet.Budget) error {
 	}
 	switch {
 	case c.place >= 0:
-		o.MaxNewJump, o.Budget = jumpArchived, archive
+		o.MaxNewJump, o.Budget = jumpArchived, in.budget
 	case self:
 		o.Budget = &ratchet.Budget{Left: budgetSelf}
 	default:
@@ -277,7 +291,7 @@ func (in *inbound) deliver(c *candidate) (*Received, error) {
 	switch {
 	case c.place < 0:
 		in.book.Current = c.s.Append(nil)
-	case accepted && (!in.d.opts.PromoteOnlyNewer || in.book.Current == nil):
+	case accepted && !in.d.opts.PromoteOnlyNewer:
 		err = in.book.promote(c.place, c.s, in.now)
 	default:
 		in.book.keep(c.place, c.s)

@@ -42,8 +42,8 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 	if err != nil {
 		return err
 	}
-	if bundle.DeviceID != peer.Device {
-		return fmt.Errorf("%w: bundle of device %d for device %d", ErrMalformed, bundle.DeviceID, peer.Device)
+	if bundle == nil || bundle.DeviceID != peer.Device {
+		return fmt.Errorf("%w: no bundle of device %d", ErrMalformed, peer.Device)
 	}
 	return d.run(ctx, peer.String(), func(t *tx) error {
 		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
@@ -144,6 +144,9 @@ func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error
 	if s == nil {
 		return nil, ErrNoSession
 	}
+	if !speaks(s) {
+		return nil, fmt.Errorf("%w: session of version %d", ErrCorrupt, s.Version())
+	}
 	remote, err := s.RemoteIdentity()
 	if err != nil {
 		return nil, corrupt(err)
@@ -167,6 +170,10 @@ func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error
 	tr.rely(remote, d.now())
 	return m, nil
 }
+
+// speaks reports whether s is of a version that can be sent: 4, or 3, which
+// only imported sessions are.
+func speaks(s *ratchet.Session) bool { return s.Version() == wire.Version || s.Version() == 3 }
 
 // message encrypts on s, and wraps while s is unanswered (wire-core, Section
 // 9.1).

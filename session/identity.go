@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -121,9 +122,9 @@ func (d *Device) PeerIdentity(ctx context.Context, peer Address) (PeerIdentity, 
 	}, nil
 }
 
-// AcceptIdentity makes key the accepted identity key of a peer device.
-// Sessions under another key are archived, and the newest one under this key,
-// if there is one, becomes the current one.
+// AcceptIdentity makes key the accepted identity key of a peer device. A
+// current session under another key is archived; the newest one under this
+// key, if there is one, becomes the current one.
 func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.IdentityKey) error {
 	peer, err := peer.canonical()
 	if err != nil {
@@ -147,39 +148,53 @@ func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.Iden
 }
 
 // reorder puts the sessions in order after key became the accepted one.
+// Sessions under the key before keep their places in the archive.
 func (b *book) reorder(key keys.IdentityKey, now uint64) error {
 	if b.Current == nil && len(b.Archived) == 0 {
 		return nil
 	}
-	if err := b.loadArchive(b.places(nil)); err != nil {
+	if err := b.expire(now); err != nil {
 		return err
 	}
-	if s, err := b.current(); err != nil || s != nil && !under(s, key) {
-		if err := b.archiveCurrent(now); err != nil {
-			return err
-		}
+	current, err := b.current()
+	outdated := err != nil || current == nil || !under(current, key)
+	place, s, err := b.admit(key)
+	switch {
+	case err != nil:
+	case !outdated:
+	case s != nil:
+		err = b.promote(place, s, now)
+	default:
+		err = b.archiveCurrent(now)
 	}
-	notes := append([]wire.ArchivedNote(nil), b.Archived...)
-	newest := -1
-	for i := range notes {
-		s := b.archived(i)
-		ours := s != nil && under(s, key)
-		notes[i].Unaccepted = !ours
-		if ours && newest < 0 {
-			newest = i
-		}
-	}
-	b.Archived = notes
-	if b.Current == nil && newest >= 0 {
-		if err := b.promote(newest, b.archived(newest), now); err != nil {
-			return err
-		}
-	}
-	if err := b.trim(); err != nil {
+	if err != nil {
 		return err
 	}
 	b.write()
 	return nil
+}
+
+// admit marks the archived sessions under key as accepted, and returns the
+// newest of them.
+func (b *book) admit(key keys.IdentityKey) (place int, newest *ratchet.Session, err error) {
+	if err := b.loadArchive(b.places(every)); err != nil {
+		return 0, nil, err
+	}
+	b.Archived = slices.Clone(b.Archived)
+	for i := range b.Archived {
+		s, err := b.archived(i)
+		if err != nil {
+			return 0, nil, err
+		}
+		if s == nil || !under(s, key) {
+			continue
+		}
+		b.Archived[i].Unaccepted = false
+		if newest == nil {
+			place, newest = i, s
+		}
+	}
+	return place, newest, nil
 }
 
 // under reports whether the remote identity of s is key.

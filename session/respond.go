@@ -44,7 +44,7 @@ func (in *inbound) preKey() (*Received, error) {
 	if !remote.Equal(in.theirIdentity) {
 		return nil, &IdentityMismatchError{Address: in.from, Expected: remote, Seen: in.theirIdentity}
 	}
-	if err := in.attempt(c, in.archiveBudget()); err != nil {
+	if err := in.attempt(c); err != nil {
 		return nil, err
 	}
 	return in.deliver(c)
@@ -67,18 +67,23 @@ func (in *inbound) match() (*candidate, error) {
 	if s, err := in.book.current(); err == nil && s != nil && matches(s) {
 		return &candidate{s: s, place: -1}, nil
 	}
-	if i := in.book.byName(hashOf(in.outer.BaseKey)); i >= 0 && !expired(&in.book.Archived[i], in.now) {
-		if s := in.book.archived(i); s != nil && matches(s) {
-			return &candidate{s: s, place: i}, nil
-		}
+	i := in.book.byName(hashOf(in.outer.BaseKey))
+	if i < 0 || expired(&in.book.Archived[i], in.now) {
+		return nil, nil
 	}
-	return nil, nil
+	s, err := in.book.archived(i)
+	if err != nil || s == nil || !matches(s) {
+		return nil, err
+	}
+	return &candidate{s: s, place: i}, nil
 }
 
-// respond makes a new session from the message.
+// respond makes a new session from the message. One of version 3, in which no
+// session begins any more, is not ErrVersion: the peer can do better, and is to
+// be asked for the message again (wire-core, Section 9.2).
 func (in *inbound) respond() (*Received, error) {
 	if in.outer.Version != wire.Version {
-		return nil, fmt.Errorf("%w: session of version %d", ErrVersion, in.outer.Version)
+		return nil, fmt.Errorf("%w: new session of version %d", ErrMalformed, in.outer.Version)
 	}
 	if err := in.require(in.theirIdentity); err != nil {
 		return nil, err
@@ -92,7 +97,7 @@ func (in *inbound) respond() (*Received, error) {
 		return nil, err
 	}
 	c := &candidate{s: s, place: -1}
-	if err := in.attempt(c, nil); err != nil {
+	if err := in.attempt(c); err != nil {
 		return nil, err
 	}
 	return in.admit(c, k)

@@ -42,16 +42,21 @@ const maxRegistrationID = 16380
 type Options struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// PromoteOnlyNewer keeps an archived session from ever becoming the one
-	// for sending again. It still decrypts.
+	// PromoteOnlyNewer keeps a message on an archived session from making it
+	// the one for sending again: only a session that is begun anew, or under an
+	// identity key that is accepted now, becomes that. Archived ones still
+	// decrypt.
 	PromoteOnlyNewer bool
 	// SelfJump is how far ahead a message between two devices of one account
 	// may be; 0 is 100,000.
 	SelfJump uint32
 }
 
-// An Account is who a new Device is.
+// An Account is who a new Device is. It may hold a secret, and prints as
+// redacted. The zero value has no address, which Create refuses.
 type Account struct {
+	wire.Secret
+
 	Address Address
 	// Identity is the account's identity key pair; nil draws one.
 	Identity *keys.IdentityKeyPair
@@ -135,7 +140,10 @@ func Open(ctx context.Context, store keystore.Store, a Address, o *Options) (*De
 	if !ok {
 		return nil, ErrNoDevice
 	}
-	return d, d.read(body)
+	if err := d.read(body); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // read takes the record "self".
@@ -179,8 +187,9 @@ func (d *Device) Identity() keys.IdentityKey { return d.identity.Public() }
 // RegistrationID returns the device's registration id.
 func (d *Device) RegistrationID() uint32 { return d.regID }
 
-// now returns milliseconds since 1970, 0 for a clock before that.
-func (d *Device) now() uint64 { return uint64(max(0, d.opts.Now().UnixMilli())) }
+// now returns milliseconds since 1970; 1 for a clock before that, since in
+// records 0 is no time.
+func (d *Device) now() uint64 { return uint64(max(1, d.opts.Now().UnixMilli())) }
 
 // drawRegistrationID returns 1 to 16380. Of 2^32 values, the bias is 2^−18.
 func drawRegistrationID() uint32 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/ratchet"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
@@ -18,8 +19,21 @@ func (d *Device) ExportSession(ctx context.Context, peer Address) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	t := d.begin(ctx)
-	if err := t.load(d.sessionKey(peer)); err != nil {
+	var out []byte
+	err = d.run(ctx, peer.String(), func(t *tx) (err error) {
+		out, err = t.export(peer)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// export joins the records of the sessions with peer. That they belong
+// together is for the commit to find out.
+func (t *tx) export(peer Address) ([]byte, error) {
+	if err := t.load(t.d.sessionKey(peer)); err != nil {
 		return nil, err
 	}
 	b, err := t.openBook(peer)
@@ -29,29 +43,33 @@ func (d *Device) ExportSession(ctx context.Context, peer Address) ([]byte, error
 	if b.Current == nil && len(b.Archived) == 0 {
 		return nil, ErrNoSession
 	}
-	if err := b.loadArchive(b.places(nil)); err != nil {
+	if err := b.loadArchive(b.places(every)); err != nil {
 		return nil, err
 	}
 	rec := wire.SessionRecord{Current: b.Current}
 	for i := range b.Archived {
-		body, ok, err := t.get(d.archiveKey(peer, b.Archived[i].Name))
+		key := t.d.archiveKey(peer, b.Archived[i].Name)
+		body, ok, err := t.get(key)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
 			rec.Previous = append(rec.Previous, body)
 		}
+		t.check(key)
 	}
+	t.check(t.d.sessionKey(peer))
 	return wire.AppendSessionRecord(nil, &rec), nil
 }
 
 // ImportSession puts a libsignal session record in place of all sessions with
 // a peer device. The identity key of the record's newest session is trusted
 // when none of that device was accepted before. Archived sessions count as
-// archived now.
+// archived now, and stay byte for byte as they are until they are used.
 //
-// Errors: ErrMalformed and ErrTooLarge; ErrNoSession for a record without
-// sessions; IdentityMismatchError for a record of another own identity;
+// Errors: ErrMalformed and ErrTooLarge; ErrVersion for a current session that
+// is neither of version 4 nor 3; ErrNoSession for a record without sessions;
+// IdentityMismatchError for a record of another own identity;
 // UntrustedIdentityError when the current session is under another key than
 // the accepted one.
 func (d *Device) ImportSession(ctx context.Context, peer Address, record []byte) error {
@@ -86,7 +104,7 @@ func (d *Device) ImportSession(ctx context.Context, peer Address, record []byte)
 			tr.rely(in.remote, d.now())
 		}
 		t.check(d.peerKey(peer))
-		return b.replace(in, tr, d.now())
+		return b.replace(in, d.now())
 	})
 }
 
@@ -109,6 +127,9 @@ func (d *Device) readImport(peer Address, rec *wire.SessionRecord) (*imported, e
 		s, err := ratchet.Parse(rec.Current)
 		if err != nil {
 			return nil, err
+		}
+		if !speaks(s) {
+			return nil, fmt.Errorf("%w: session of version %d", ErrVersion, s.Version())
 		}
 		local, err := s.LocalIdentity()
 		if err != nil {
@@ -136,18 +157,22 @@ func (d *Device) readImport(peer Address, rec *wire.SessionRecord) (*imported, e
 }
 
 // replace puts the imported sessions in place of those in b.
-func (b *book) replace(in *imported, tr *trust, now uint64) error {
-	if err := b.loadArchive(b.places(nil)); err != nil {
+func (b *book) replace(in *imported, now uint64) error {
+	if err := b.dropAll(every); err != nil {
 		return err
 	}
-	for len(b.Archived) > 0 {
-		if err := b.drop(0); err != nil {
-			return err
-		}
-	}
 	b.Current = nil
-	for i := len(in.archived) - 1; i >= 0; i-- {
-		if err := b.carry(in.archived[i], in.raw[i], tr, now); err != nil {
+	notes := make([]wire.ArchivedNote, len(in.raw))
+	wanted := make([]keystore.Key, len(in.raw))
+	for i, raw := range in.raw {
+		notes[i] = note(in.archived[i], raw, now)
+		wanted[i] = b.t.d.archiveKey(b.peer, notes[i].Name)
+	}
+	if err := b.t.load(wanted...); err != nil {
+		return err
+	}
+	for i := len(notes) - 1; i >= 0; i-- {
+		if err := b.insert(notes[i], in.raw[i]); err != nil {
 			return err
 		}
 	}
@@ -156,15 +181,6 @@ func (b *book) replace(in *imported, tr *trust, now uint64) error {
 	}
 	b.write()
 	return nil
-}
-
-// carry archives one imported session; what does not decode is kept as it is.
-func (b *book) carry(s *ratchet.Session, raw []byte, tr *trust, now uint64) error {
-	if s == nil {
-		return b.insert(wire.ArchivedNote{Name: hashOf(raw), ArchivedAt: now}, raw)
-	}
-	remote, err := s.RemoteIdentity()
-	return b.archive(s, now, err != nil || !tr.accepts(remote))
 }
 
 // Archive archives the current session with a peer device: sending then needs

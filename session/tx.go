@@ -26,6 +26,9 @@ type entry struct {
 
 func (d *Device) begin(ctx context.Context) *tx { return &tx{d: d, ctx: ctx} }
 
+// errStore reports a Load that did not return what it was asked for.
+var errStore = errors.New("session: store broke its contract")
+
 // maxReruns bounds how often an operation that lost a race is computed again.
 const maxReruns = 16
 
@@ -64,7 +67,13 @@ func (t *tx) load(keys ...keystore.Key) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range recs {
+	if len(recs) != len(missing) {
+		return errStore
+	}
+	for i, r := range recs {
+		if r.Key != missing[i] {
+			return errStore
+		}
 		if t.find(r.Key) == nil {
 			t.recs = append(t.recs, entry{rec: r})
 		}
@@ -148,19 +157,17 @@ func (t *tx) check(k keystore.Key) {
 	}
 }
 
-// commit commits what put, del and check said. Nothing to change is no commit.
+// commit commits what put, del and check said, if that is anything.
 func (t *tx) commit() error {
 	changes := make([]keystore.Change, 0, len(t.recs))
-	changed := false
 	for i := range t.recs {
 		e := &t.recs[i]
 		if e.op == 0 || e.op == keystore.Delete && e.rec.Version == 0 {
 			continue
 		}
-		changed = changed || e.op != keystore.Check
 		changes = append(changes, keystore.Change{Op: e.op, Key: e.rec.Key, Expect: e.rec.Version, Value: e.value})
 	}
-	if !changed {
+	if len(changes) == 0 {
 		return nil
 	}
 	_, err := t.d.store.Commit(t.ctx, changes...)

@@ -1,0 +1,94 @@
+package session_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh"
+)
+
+// Two devices that have each read something from the other.
+func talking(t testing.TB) (alice, bob *session.Device) {
+	t.Helper()
+	alice, _ = newDevice(t, aliceAddress, nil)
+	bob, _ = newDevice(t, bobAddress, nil)
+	begin(t, alice, bob)
+	read(t, bob, alice, send(t, alice, bob, "hello"))
+	read(t, alice, bob, send(t, bob, alice, "hello"))
+	return alice, bob
+}
+
+func BenchmarkEncrypt(b *testing.B) {
+	alice, bob := talking(b)
+	text := make([]byte, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := alice.Encrypt(context.Background(), bob.Address(), text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// Messages one way, in order, on the chain that the receiver is on.
+func BenchmarkDecrypt(b *testing.B) {
+	alice, bob := talking(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		m := send(b, alice, bob, "one way")
+		b.StartTimer()
+		if _, err := bob.Decrypt(context.Background(), alice.Address(), m, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A message and its answer: two encrypts, two decrypts, each with a DH step.
+func BenchmarkPingPong(b *testing.B) {
+	alice, bob := talking(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		read(b, bob, alice, send(b, alice, bob, "ping"))
+		read(b, alice, bob, send(b, bob, alice, "pong"))
+	}
+}
+
+func BenchmarkBegin(b *testing.B) {
+	ctx := context.Background()
+	bob, _ := newDevice(b, bobAddress, nil)
+	bundle, err := bob.Bundle(ctx)
+	require.NoError(b, err)
+	alice, _ := newDevice(b, aliceAddress, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := alice.Begin(ctx, bob.Address(), bundle); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// The first message of a session, from the side whose bundle was used.
+func BenchmarkAnswer(b *testing.B) {
+	ctx := context.Background()
+	bob, _ := newDevice(b, bobAddress, nil)
+	bundle := func() *x3dh.Bundle {
+		p, err := bob.Publish(ctx)
+		require.NoError(b, err)
+		p.PreKeys, p.KEMPreKeys = nil, nil
+		return p.Take()
+	}()
+	alice, _ := newDevice(b, aliceAddress, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		require.NoError(b, alice.Begin(ctx, bob.Address(), bundle))
+		m := send(b, alice, bob, "hello")
+		b.StartTimer()
+		if _, err := bob.Decrypt(ctx, alice.Address(), m, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
