@@ -121,31 +121,27 @@ func Parse(w *wire.SPQRMachine) (Machine, error) {
 	}
 	p := parser{w: w}
 	s := p.state(core{w.Epoch, authenticator{(*[32]byte)(w.RootKey), (*[32]byte)(w.MACKey)}})
-	if p.err != nil {
-		return Machine{}, fmt.Errorf("%w: state %d: %v", ErrCorrupt, w.State, p.err)
+	if p.failed {
+		return Machine{}, fmt.Errorf("%w: chunks of state %d", ErrCorrupt, w.State)
 	}
 	return Machine{state: s}, nil
 }
 
-// A parser reads the encoder and the decoder of a state; its first error stays.
+// A parser reads the encoder and the decoder of a state.
 type parser struct {
-	w   *wire.SPQRMachine
-	err error
+	w      *wire.SPQRMachine
+	failed bool
 }
 
 func (p *parser) encoder(size int) erasure.Encoder {
-	e, err := erasure.ParseEncoder(&p.w.Encoder, size)
-	if err != nil && p.err == nil {
-		p.err = err
-	}
+	e, ok := erasure.ParseEncoder(&p.w.Encoder, size)
+	p.failed = p.failed || !ok
 	return e
 }
 
 func (p *parser) decoder(size int) erasure.Decoder {
-	d, err := erasure.ParseDecoder(&p.w.Decoder, size)
-	if err != nil && p.err == nil {
-		p.err = err
-	}
+	d, ok := erasure.ParseDecoder(&p.w.Decoder, size)
+	p.failed = p.failed || !ok
 	return d
 }
 

@@ -13,7 +13,6 @@ package erasure
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 )
@@ -26,8 +25,6 @@ const rows = wire.SPQRRowCount
 
 // MaxChunks is the length of the longest object, in chunks.
 const MaxChunks = 36
-
-var errRows = errors.New("erasure: number or length of rows")
 
 // An Encoder makes the chunks of one object. The zero value is not usable.
 type Encoder struct {
@@ -69,17 +66,14 @@ func (e Encoder) Next() (next Encoder, index uint16, chunk [ChunkSize]byte) {
 	return e, index, chunk
 }
 
-// ParseEncoder returns the stored encoder of an object of size bytes. It checks
-// what Next relies on.
-func ParseEncoder(s *wire.SPQREncoder, size int) (Encoder, error) {
-	e := Encoder{n: size / ChunkSize, index: s.Index, rows: s.Points}
+// ParseEncoder returns the stored encoder of an object of size bytes, if it is
+// one: it has rows of one kind, and they have the length that Next relies on.
+func ParseEncoder(s *wire.SPQREncoder, size int) (e Encoder, ok bool) {
+	e = Encoder{n: size / ChunkSize, index: s.Index, rows: s.Points}
 	if s.Coefficients.Present() {
 		e.rows, e.coefficients = s.Coefficients, true
 	}
-	if s.Points.Present() == s.Coefficients.Present() || e.rows.Size() != 2*e.n {
-		return Encoder{}, errRows
-	}
-	return e, nil
+	return e, s.Points.Present() != s.Coefficients.Present() && e.rows.Size() == 2*e.n
 }
 
 // Store puts e into its stored form.
@@ -161,32 +155,31 @@ func (d Decoder) decode() []byte {
 	return object
 }
 
-// ParseDecoder returns the stored decoder of an object of size bytes. It checks
-// what Add relies on, and that no point is stored that Add would not have: an
-// honest decoder is never complete, since the machine then leaves its state.
-func ParseDecoder(s *wire.SPQRDecoder, size int) (Decoder, error) {
-	d := Decoder{n: size / ChunkSize, have: s.Points.Size() / 4, rows: s.Points}
-	if !s.Points.Present() || s.Points.Size()%4 != 0 || d.have >= d.n {
-		return Decoder{}, errRows
-	}
-	if int(s.Words) != size/2 || s.Complete {
-		return Decoder{}, errors.New("erasure: decoder of another object")
+// ParseDecoder returns the stored decoder of an object of size bytes, if it is
+// one: of that object, and of points that Add would have stored, in the same
+// order in all rows. It is never complete, since whoever has all chunks has the
+// object.
+func ParseDecoder(s *wire.SPQRDecoder, size int) (d Decoder, ok bool) {
+	d = Decoder{n: size / ChunkSize, have: s.Points.Size() / 4, rows: s.Points}
+	if !s.Points.Present() || s.Points.Size()%4 != 0 || d.have >= d.n ||
+		int64(s.Words) != int64(size/2) || s.Complete {
+		return Decoder{}, false
 	}
 	first := d.rows.Row(0)
 	for i := 4; i < len(first); i += 4 {
 		if binary.BigEndian.Uint16(first[i-4:]) >= binary.BigEndian.Uint16(first[i:]) {
-			return Decoder{}, errors.New("erasure: points out of order")
+			return Decoder{}, false
 		}
 	}
 	for j := 1; j < rows; j++ {
 		row := d.rows.Row(j)
 		for i := 0; i < len(first); i += 4 {
 			if [2]byte(row[i:]) != [2]byte(first[i:]) {
-				return Decoder{}, errors.New("erasure: points of different chunks")
+				return Decoder{}, false
 			}
 		}
 	}
-	return d, nil
+	return d, true
 }
 
 // Store puts d into its stored form.
