@@ -18,67 +18,74 @@ import (
 // Errors: ErrTooLarge, ErrExhausted after 2^32−1 messages without an answer,
 // ErrCorrupt.
 func (s *Session) Encrypt(plaintext, addresses []byte) ([]byte, error) {
+	if err := s.checkSend(len(plaintext)); err != nil {
+		return nil, err
+	}
 	pq, err := s.postQuantum()
 	if err != nil {
 		return nil, err
 	}
-	nextPQ, pqMessage, salt, err := pq.Send()
+	next, pqMessage, salt, err := pq.Send()
 	if err != nil {
 		return nil, pqError(err)
 	}
-	return s.encrypt(plaintext, addresses, nextPQ, pqMessage, salt)
+	return s.encrypt(plaintext, addresses, next, pqMessage, salt), nil
 }
 
-// encrypt is Encrypt after the post-quantum ratchet's step.
-func (s *Session) encrypt(plaintext, addresses []byte, nextPQ *spqr.State, pqMessage []byte, salt *[32]byte) ([]byte, error) {
-	if len(plaintext) > MaxPlaintext {
-		return nil, fmt.Errorf("%w: plaintext of %d bytes", ErrTooLarge, len(plaintext))
+// checkSend reports what keeps s from sending n bytes.
+func (s *Session) checkSend(n int) error {
+	if n > MaxPlaintext {
+		return fmt.Errorf("%w: plaintext of %d bytes", ErrTooLarge, n)
 	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	switch v := s.state.Version; {
+	case s.state.Sender == nil:
+		return fmt.Errorf("%w: no sending chain", ErrCorrupt)
+	case v != 3 && v != version:
+		return fmt.Errorf("%w: version %d", ErrCorrupt, v)
+	case s.state.Sender.Index == math.MaxUint32: // the index after it would wrap
+		return ErrExhausted
+	}
+	return nil
+}
+
+// encrypt is Encrypt after all that can fail. It clears salt.
+func (s *Session) encrypt(plaintext, addresses []byte, next *spqr.State, pqMessage []byte, salt *[32]byte) []byte {
 	sender := s.state.Sender
-	if sender == nil || len(sender.PublicKey) != 33 {
-		return nil, fmt.Errorf("%w: sender chain", ErrCorrupt)
-	}
-	if sender.Index == math.MaxUint32 {
-		return nil, ErrExhausted
-	}
-	chainKey, err := key32(sender.Key, "sender chain key")
-	if err != nil {
-		return nil, err
-	}
-	if len(s.state.LocalIdentity) != 33 || len(s.state.RemoteIdentity) != 33 {
-		return nil, fmt.Errorf("%w: identity key", ErrCorrupt)
-	}
-	seed := chainSeed(&chainKey)
+	chainKey := (*[32]byte)(sender.Key)
+	seed := chainSeed(chainKey)
 	var k messageKeys
 	k.expand(&seed, salt)
-	defer k.clear()
+	out := s.seal(plaintext, addresses, pqMessage, &k)
 
-	out := s.message(plaintext, addresses, pqMessage, &k)
-	next := chainNext(&chainKey)
-	clear(sender.Key)
-	moved := *sender
-	moved.Key, moved.Index = bytesOf(next[:]), sender.Index+1
-	s.state.Sender, s.pq = &moved, nextPQ
-	clear(chainKey[:])
-	clear(next[:])
+	*chainKey = chainNext(chainKey)
+	sender.Index++
+	s.pq, s.state.PQRatchet = next, nil
 	clear(seed[:])
-	return out, nil
+	k.clear()
+	if salt != nil {
+		clear(salt[:])
+	}
+	return out
 }
 
-// message builds the bytes of one SignalMessage, MAC included.
-func (s *Session) message(plaintext, addresses, pqMessage []byte, k *messageKeys) []byte {
+// seal builds the bytes of one SignalMessage, MAC included.
+func (s *Session) seal(plaintext, addresses, pqMessage []byte, k *messageKeys) []byte {
 	m := wire.SignalMessage{
 		Version:    byte(s.state.Version),
 		RatchetKey: s.state.Sender.PublicKey,
 		Counter:    s.state.Sender.Index,
 		Previous:   s.state.PreviousCounter,
-		Ciphertext: etm.EncryptCBC(nil, &k.cipher, &k.iv, plaintext),
 		PQRatchet:  pqMessage,
 		Addresses:  addresses,
 	}
-	out := wire.AppendSignalMessage(make([]byte, 0, len(m.Ciphertext)+160), &m)
+	out := wire.AppendSignalHead(nil, &m, len(plaintext)/16*16+16) // CBC, padded
+	out = etm.EncryptCBC(out, &k.cipher, &k.iv, plaintext)
+	out = wire.AppendSignalTail(out, &m)
 	mac := etm.MAC(&k.mac, s.state.LocalIdentity, s.state.RemoteIdentity, out)
-	return append(out, mac[:8]...)
+	return append(out, mac[:wire.MACSize]...)
 }
 
 // postQuantum returns the third ratchet, reading its stored form once.

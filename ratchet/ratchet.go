@@ -20,6 +20,7 @@
 package ratchet
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -66,10 +67,12 @@ const (
 type Session struct {
 	wire.Secret
 
-	// state is the stored form; its slices are replaced, never written in
-	// place. PQRatchet in it is what pq was read from, until Append.
+	// state is the stored form. Its bytes are the session's own, and are
+	// written only by an operation that succeeds.
 	state wire.Session
-	pq    *spqr.State // nil: not read yet
+	// pq is the third ratchet; nil: not read yet. state.PQRatchet is what it
+	// was read from, and nil as soon as it moved on.
+	pq *spqr.State
 }
 
 // Params are the facts that both a handshake and the messages after it need.
@@ -114,8 +117,9 @@ func initiate(secret *[96]byte, p *Params, theirs keys.PublicKey, pending *Pendi
 	}
 	s := newSession(secret, p, true)
 	s.state.RootKey = root[:]
-	s.state.Sender = senderChain(own, own.PublicKey(), &chainKey)
-	s.state.Receivers = []wire.Chain{{PublicKey: theirs.Bytes(), Key: bytesOf(secret[32:64])}}
+	s.state.Sender = newSender(own, own.PublicKey(), &chainKey)
+	clear(chainKey[:])
+	s.state.Receivers = []wire.Chain{{PublicKey: theirs.Bytes(), Key: bytes.Clone(secret[32:64])}}
 	s.state.Pending = &wire.PendingPreKey{
 		HasPreKeyID:    pending.HasPreKey,
 		PreKeyID:       pending.PreKeyID,
@@ -123,7 +127,7 @@ func initiate(secret *[96]byte, p *Params, theirs keys.PublicKey, pending *Pendi
 		SignedPreKeyID: pending.SignedPreKeyID,
 		Created:        uint64(max(0, pending.Created)),
 	}
-	s.state.PendingKEM = &wire.PendingKEM{PreKeyID: pending.KEMPreKeyID, Ciphertext: bytesOf(pending.KEMCiphertext)}
+	s.state.PendingKEM = &wire.PendingKEM{PreKeyID: pending.KEMPreKeyID, Ciphertext: bytes.Clone(pending.KEMCiphertext)}
 	return s, nil
 }
 
@@ -131,8 +135,8 @@ func initiate(secret *[96]byte, p *Params, theirs keys.PublicKey, pending *Pendi
 // nothing: ours, the pair of the signed prekey, is its first ratchet key.
 func Accept(secret *[96]byte, p *Params, ours *keys.PrivateKey, oursPublic keys.PublicKey) *Session {
 	s := newSession(secret, p, false)
-	s.state.RootKey = bytesOf(secret[:32])
-	s.state.Sender = senderChain(ours, oursPublic, (*[32]byte)(secret[32:64]))
+	s.state.RootKey = bytes.Clone(secret[:32])
+	s.state.Sender = newSender(ours, oursPublic, (*[32]byte)(secret[32:64]))
 	return s
 }
 
@@ -173,7 +177,7 @@ func (s *Session) RemoteRegistrationID() uint32 { return s.state.RemoteRegistrat
 
 // BaseKey returns the initiator's base key (33 bytes) as stored; it names the
 // session on both sides. It is empty in sessions from old libraries.
-func (s *Session) BaseKey() []byte { return bytesOf(s.state.BaseKey) }
+func (s *Session) BaseKey() []byte { return bytes.Clone(s.state.BaseKey) }
 
 // Pending returns what the initiator repeats until the first answer; ok is
 // false once that came, and always on the other side.
@@ -182,9 +186,9 @@ func (s *Session) Pending() (p Pending, ok bool) {
 	if w == nil {
 		return Pending{}, false
 	}
-	p = Pending{HasPreKey: w.HasPreKeyID, PreKeyID: w.PreKeyID, SignedPreKeyID: w.SignedPreKeyID, BaseKey: bytesOf(w.BaseKey), Created: int64(min(w.Created, math.MaxInt64))}
+	p = Pending{HasPreKey: w.HasPreKeyID, PreKeyID: w.PreKeyID, SignedPreKeyID: w.SignedPreKeyID, BaseKey: bytes.Clone(w.BaseKey), Created: int64(min(w.Created, math.MaxInt64))}
 	if kem != nil {
-		p.KEMPreKeyID, p.KEMCiphertext = kem.PreKeyID, bytesOf(kem.Ciphertext)
+		p.KEMPreKeyID, p.KEMCiphertext = kem.PreKeyID, bytes.Clone(kem.Ciphertext)
 	}
 	return p, true
 }
@@ -201,7 +205,7 @@ func (s *Session) SenderKey() []byte {
 	if s.state.Sender == nil {
 		return nil
 	}
-	return bytesOf(s.state.Sender.PublicKey)
+	return bytes.Clone(s.state.Sender.PublicKey)
 }
 
 // ReceiverKeys returns the peer's ratchet keys (33 bytes each) for which the
@@ -209,7 +213,7 @@ func (s *Session) SenderKey() []byte {
 func (s *Session) ReceiverKeys() [][]byte {
 	var out [][]byte
 	for i := range s.state.Receivers {
-		out = append(out, bytesOf(s.state.Receivers[i].PublicKey))
+		out = append(out, bytes.Clone(s.state.Receivers[i].PublicKey))
 	}
 	return out
 }
@@ -221,7 +225,8 @@ func (s *Session) HasReceiver(ratchetKey []byte) bool { return s.receiver(ratche
 // PostQuantum reports whether the post-quantum ratchet is on. Only imported
 // sessions can lack it.
 func (s *Session) PostQuantum() bool {
-	return s.pq != nil && s.pq.Enabled() || len(s.state.PQRatchet) > 0
+	pq, err := s.postQuantum()
+	return err == nil && pq.Enabled()
 }
 
 func identity(b []byte) (keys.IdentityKey, error) {
@@ -231,5 +236,3 @@ func identity(b []byte) (keys.IdentityKey, error) {
 	}
 	return k, nil
 }
-
-func bytesOf(b []byte) []byte { return append([]byte(nil), b...) }
