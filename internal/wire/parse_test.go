@@ -269,6 +269,12 @@ func TestPRS_09_Depth(t *testing.T) {
 			return
 		}
 		p := encode(c.fields)
+		if c.limit > 0 { // not nested
+			innermost := groups(100)
+			same(t, c, c.put(slices.Concat(p, innermost)))
+			malformed(t, c, c.put(slices.Concat(p, slices.Insert(innermost, 200, 8, 1))))
+			same(t, c, c.put(slices.Concat(p, slices.Insert(groups(99), 198, 8, 1))))
+		}
 		same(t, c, c.put(slices.Concat(p, groups(10))))
 		same(t, c, c.put(slices.Concat(p, nested(100))))
 		for _, n := range []int{101, 10_000, 100_000} {

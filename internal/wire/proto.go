@@ -7,7 +7,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// maxGroupDepth bounds the nesting of unknown groups that are skipped.
+// maxGroupDepth bounds the nesting of unknown groups that are skipped. The
+// innermost of so many must be empty.
 const maxGroupDepth = 100
 
 // A field is one tag and its value. Of num, b is meant for BytesType and v
@@ -109,15 +110,15 @@ func (r *reader) skipGroup(num protowire.Number) bool {
 		switch {
 		case !ok:
 			return false
-		case typ == protowire.StartGroupType:
-			if open = append(open, num); len(open) > maxGroupDepth {
-				return r.fail("groups nested too deep")
-			}
 		case typ == protowire.EndGroupType:
 			if open[len(open)-1] != num {
 				return r.fail("group end")
 			}
 			open = open[:len(open)-1]
+		case len(open) == maxGroupDepth:
+			return r.fail("groups nested too deep")
+		case typ == protowire.StartGroupType:
+			open = append(open, num)
 		case !r.value(&f, num, typ):
 			return false
 		}
