@@ -118,13 +118,19 @@ func (c *conversation) drop(i, at int) {
 	c.waiting[i] = append(c.waiting[i][:at:at], c.waiting[i][at+1:]...)
 }
 
-// roundTrips has each party send, and read, one message after the other.
+// say sends n messages from party i, each read before the next is sent.
+func (c *conversation) say(i, n int) {
+	for range n {
+		c.send(i)
+		c.deliver(1-i, len(c.waiting[1-i])-1, false)
+	}
+}
+
+// roundTrips has each party say one message after the other.
 func (c *conversation) roundTrips(n int) {
 	for range n {
-		for i := range 2 {
-			c.send(i)
-			c.deliver(1-i, len(c.waiting[1-i])-1, false)
-		}
+		c.say(0, 1)
+		c.say(1, 1)
 	}
 }
 
