@@ -288,21 +288,23 @@ func TestParseDecoderRefuses(t *testing.T) {
 }
 
 // naive returns the object that points of the sixteen polynomials determine, by
-// Lagrange's formula, word for word.
+// Lagrange's formula.
 func naive(size int, chunks map[uint16][32]byte) []byte {
-	var out []byte
-	for w := range size / 2 {
-		j, x, value := w%16, uint16(w/16), uint16(0)
+	out := make([]byte, size)
+	for x := range uint16(size / 32) {
 		for xi, c := range chunks {
-			term := uint16(c[2*j])<<8 | uint16(c[2*j+1])
+			weight := uint16(1)
 			for xj := range chunks {
 				if xj != xi {
-					term = schoolMul(term, schoolMul(x^xj, erasure.Inverse(xi^xj)))
+					weight = schoolMul(weight, schoolMul(x^xj, erasure.Inverse(xi^xj)))
 				}
 			}
-			value ^= term
+			for j := 32 * int(x); j < 32*int(x)+32; j += 2 {
+				term := schoolMul(weight, uint16(c[j%32])<<8|uint16(c[j%32+1]))
+				out[j] ^= byte(term >> 8)
+				out[j+1] ^= byte(term)
+			}
 		}
-		out = append(out, byte(value>>8), byte(value))
 	}
 	return out
 }
