@@ -21,6 +21,7 @@ const (
 // Section 8.4: the message numbered State, with its parts in one place. Parts a
 // state does not have stay zero.
 type SPQRMachine struct {
+	Secret
 	State           byte // 1 to 11
 	Epoch           uint64
 	RootKey, MACKey []byte    // of the authenticator

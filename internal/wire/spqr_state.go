@@ -9,6 +9,7 @@ import (
 
 // An SPQRState is the whole.
 type SPQRState struct {
+	Secret
 	Negotiation    SPQRNegotiation
 	Chain          SPQRChain
 	Machine        SPQRMachine
@@ -19,6 +20,7 @@ type SPQRState struct {
 
 // An SPQRNegotiation is kept until the first message of the same version.
 type SPQRNegotiation struct {
+	Secret
 	AuthKey    []byte
 	Direction  uint32 // 0: A to B, 1: B to A
 	MinVersion uint32
@@ -38,6 +40,7 @@ const SPQRMaxLinks = 4
 
 // An SPQRChain is the symmetric part.
 type SPQRChain struct {
+	Secret
 	Direction    uint32
 	CurrentEpoch uint64
 	SendEpoch    uint64
@@ -49,11 +52,13 @@ type SPQRChain struct {
 
 // An SPQRLink is what a chain keeps of one epoch.
 type SPQRLink struct {
+	Secret
 	Send, Recv SPQRHalf
 }
 
 // An SPQRHalf is one direction of a link.
 type SPQRHalf struct {
+	Secret
 	Present bool // always, in what is written
 	Counter uint32
 	Next    []byte // 32 bytes, or none when cleared

@@ -46,7 +46,7 @@ type Coins [64]byte
 // A Machine is one end of the key agreement. The zero value is none; its methods
 // must not be called.
 type Machine struct {
-	_     [0]func()
+	wire.Secret
 	state state
 }
 

@@ -2,7 +2,6 @@ package braid
 
 import (
 	"fmt"
-	"log/slog"
 
 	"github.com/gembok-e2ee/gembok/internal/kem"
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -173,9 +172,3 @@ func (p *parser) state(c core) state {
 	}
 	return &ct2Sampled{c, p.encoder(ct2Object)}
 }
-
-// A machine holds secrets: it prints as nothing else.
-
-func (Machine) Format(f fmt.State, _ rune)   { f.Write([]byte("redacted")) }
-func (Machine) LogValue() slog.Value         { return slog.StringValue("redacted") }
-func (Machine) MarshalJSON() ([]byte, error) { return []byte(`"redacted"`), nil }
