@@ -159,6 +159,12 @@ var (
 	roundIdentity    = value(wire.ParseIdentityKeyPairRecord, wire.AppendIdentityKeyPairRecord)
 	roundPreKey      = value(wire.ParsePreKeyRecord, wire.AppendPreKeyRecord)
 	roundSigned      = value(wire.ParseSignedPreKeyRecord, wire.AppendSignedPreKeyRecord)
+	roundSelf        = value(wire.ParseSelf, wire.AppendSelf)
+	roundNextIDs     = value(wire.ParseNextIDs, wire.AppendNextIDs)
+	roundStored      = value(wire.ParseStoredPreKey, wire.AppendStoredPreKey)
+	roundAccepted    = value(wire.ParseIdentity, wire.AppendIdentity)
+	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
+	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
 	roundSenderKey   = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
 )
 
@@ -271,7 +277,29 @@ func senderStateFields() []fld {
 		sub(4, chainKeyFields()).many(), sub(4, nil).many(), num32(5, 3)}
 }
 
-func codecs() []codec {
+func noteFields() []fld {
+	return []fld{raw(1, seq(32)).must(), num64(2, 1<<41), raw(3, seq(16)), num32(4, 1)}
+}
+
+func peerDeviceFields() []fld { return []fld{num32(1, 127), num32(2, 16380), num64(3, 1<<41)} }
+
+// deviceCodecs are the bodies of a Device's own records.
+func deviceCodecs() []codec {
+	return []codec{
+		{name: "Self", fields: []fld{raw(1, seq(70)), num32(2, 16380), raw(3, []byte("alice")), num32(4, 2)}, round: roundSelf},
+		{name: "NextIDs", fields: []fld{num32(1, 1), num32(2, 1<<24), num32(3, 1<<32-1)}, round: roundNextIDs},
+		{name: "StoredPreKey", fields: []fld{raw(1, seq(70)), num64(2, 1<<41), num64(3, 1<<64-1)}, round: roundStored},
+		{name: "Identity", fields: []fld{raw(1, key33(1)), num64(2, 1<<41), raw(3, key33(2)), num32(4, 1)}, round: roundAccepted},
+		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex},
+		{name: "SessionIndex/Note", fields: noteFields(), frame: in(nil, 2), round: roundIndex},
+		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1)}, round: roundPeer},
+		{name: "Peer/Device", fields: peerDeviceFields(), frame: in(nil, 1), round: roundPeer},
+	}
+}
+
+func codecs() []codec { return append(protocolCodecs(), deviceCodecs()...) }
+
+func protocolCodecs() []codec {
 	inPub := func(num protowire.Number) func([]byte) []byte { return in(nil, num, publicationHead()...) }
 	pending := pendingFields()
 	pending[2] = fld{num: 3, typ: protowire.VarintType, u: 5}

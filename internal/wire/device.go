@@ -8,6 +8,7 @@ import "fmt"
 
 // A Self is the body of the record "self": who a device is.
 type Self struct {
+	Secret
 	Identity       []byte // IdentityKeyPairRecord, 1
 	RegistrationID uint32 // 2
 	User           string // 3
@@ -75,6 +76,7 @@ func AppendNextIDs(dst []byte, n *NextIDs) []byte {
 // "lastresort": a record of storage, Sections 2 and 3, and times in
 // milliseconds since 1970.
 type StoredPreKey struct {
+	Secret
 	Record    []byte // 1
 	Created   uint64 // 2
 	Published uint64 // 3; 0: not yet
@@ -150,6 +152,7 @@ const HintSize = 8
 // A SessionIndex is the body of the record "session": the current session of
 // a peer device and what is needed to find the right archived one.
 type SessionIndex struct {
+	Secret
 	Current  []byte         // 1: SessionStructure; nil: none
 	Archived []ArchivedNote // 2: newest first
 }

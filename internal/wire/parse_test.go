@@ -292,7 +292,7 @@ func TestPRS_09_Depth(t *testing.T) {
 }
 
 func TestPRS_10_UTF8(t *testing.T) {
-	at := map[string][]int{"Content/HostingContext": {0, 2}, "Content/Sync": {0}}
+	at := map[string][]int{"Content/HostingContext": {0, 2}, "Content/Sync": {0}, "Self": {2}}
 	for _, c := range codecs() {
 		for _, i := range at[c.name] {
 			for _, bad := range []string{"\xff", "a\xc3", "\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80"} {

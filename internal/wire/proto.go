@@ -37,23 +37,21 @@ func (r *reader) fail(what string) bool {
 // next reads one field into f; false means the end of the message or an
 // error, which r.err tells apart. Groups are skipped here.
 func (r *reader) next(f *field) bool {
-	for r.err == nil && len(r.buf) > 0 {
-		num, typ, ok := r.tag()
-		if !ok {
-			return false
-		}
-		if typ == protowire.StartGroupType {
-			*f = field{num: num, typ: typ}
-			if !r.skipGroup(num) {
-				return false
-			}
-			return true
-		}
-		return r.value(f, num, typ)
+	if r.err != nil || len(r.buf) == 0 {
+		return false
 	}
-	return false
+	num, typ, ok := r.tag()
+	switch {
+	case !ok:
+		return false
+	case typ == protowire.StartGroupType:
+		*f = field{num: num, typ: typ}
+		return r.skipGroup(num)
+	}
+	return r.value(f, num, typ)
 }
 
+// tag reads a tag; r.buf is not empty.
 func (r *reader) tag() (protowire.Number, protowire.Type, bool) {
 	if c := r.buf[0]; 1<<3 <= c && c < 0x80 { // nearly all of them
 		r.buf = r.buf[1:]
@@ -127,14 +125,11 @@ func (r *reader) skipGroup(num protowire.Number) bool {
 }
 
 // bytes stores a bytes field. A present but empty field is an empty slice
-// that is not nil.
+// that is not nil: it points into the input like any other.
 func (r *reader) bytes(f *field, dst *[]byte) {
 	if f.typ != protowire.BytesType {
 		r.fail("wire type")
 		return
-	}
-	if f.b == nil {
-		f.b = []byte{}
 	}
 	*dst = f.b
 }

@@ -236,7 +236,8 @@ func TestRedaction(t *testing.T) {
 		wire.SessionRecord{Current: secret, Previous: [][]byte{secret}}, wire.Session{RootKey: secret, Sender: &chain, PQRatchet: secret},
 		chain, chain.Skipped, wire.MessageKey{Seed: secret, CipherKey: secret, MACKey: secret}, state, state.Skipped,
 		wire.SenderKeyRecord{States: []wire.SenderKeyState{state}}, wire.SenderMessageKey{Seed: secret},
-		wire.IdentityKeyPairRecord{Private: secret}, wire.PreKeyRecord{Private: secret}, wire.SignedPreKeyRecord{Private: secret},
+		wire.IdentityKeyPairRecord{Private: secret}, wire.Self{Identity: secret}, wire.StoredPreKey{Record: secret},
+		wire.SessionIndex{Current: secret}, wire.PreKeyRecord{Private: secret}, wire.SignedPreKeyRecord{Private: secret},
 	} {
 		var text strings.Builder
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%b", "%o"} {

@@ -24,9 +24,9 @@ const MaxSkipped = 2000
 type Skipped []byte
 
 const (
-	skippedTag  = 4<<3 | 2
-	indexTag    = 1<<3 | 0
-	seedTag     = 5<<3 | 2
+	skippedTag  = 4<<3 | byte(protowire.BytesType)
+	indexTag    = 1<<3 | byte(protowire.VarintType)
+	seedTag     = 5<<3 | byte(protowire.BytesType)
 	seedSize    = 32
 	maxStandard = 2 + 6 + 2 + seedSize
 )
