@@ -9,10 +9,11 @@
 //
 // They are those of deployed peers (spec/wire-core.md, Section 6.7), so that
 // both sides give the same verdict on the same bytes: unknown fields are
-// skipped, groups among them; of a repeated singular field the last one
-// counts; a uint32 keeps the low 32 bits of its varint; over-long varints of
-// up to ten bytes are read. A known field of another wire type, a field
-// number outside 1 to 2^29−1, and truncation are ErrMalformed.
+// skipped, groups among them, up to a hundred deep; of a repeated singular
+// field the last one counts, and repeated singular messages are merged; a
+// uint32 keeps the low 32 bits of its varint; over-long varints of up to ten
+// bytes are read. A known field of another wire type, a field number outside
+// 1 to 2^29−1, and truncation are ErrMalformed.
 package wire
 
 import "errors"
