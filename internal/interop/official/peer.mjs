@@ -6,9 +6,6 @@
 import { createInterface } from 'node:readline';
 import { version, lib, missing } from './library.mjs';
 import { plain } from './hex.mjs';
-import * as codecs from './codecs.mjs';
-import * as party from './party.mjs';
-import * as groups from './groups.mjs';
 
 const ops = {
   version: () => ({ version, node: process.version }),
@@ -17,9 +14,6 @@ const ops = {
     for (const q of r.requests) results.push(await answer(q));
     return { results };
   },
-  ...codecs.ops,
-  ...party.ops,
-  ...groups.ops,
 };
 
 async function answer(request) {
@@ -49,6 +43,10 @@ function write(line) {
 if (missing) {
   await write({ missing });
 } else {
+  // Their classes extend the library's, so they can only be loaded with it.
+  for (const module of ['./codecs.mjs', './party.mjs', './groups.mjs']) {
+    Object.assign(ops, (await import(module)).ops);
+  }
   await write({ ready: true, version, node: process.version });
   for await (const line of createInterface({ input: process.stdin })) {
     const request = JSON.parse(line);
