@@ -14,7 +14,7 @@ import (
 //
 // Nothing in it may be known to others, so reading it does not branch either.
 type encapsState struct {
-	y  factor // ŷ; prepared by parse, not by its maker
+	y  factor // ŷ, made ready
 	e2 poly
 	m  [32]byte
 }
