@@ -3,6 +3,7 @@ package ratchet_test
 import (
 	"bytes"
 	"crypto/rand"
+	"flag"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +12,8 @@ import (
 	"github.com/gembok-e2ee/gembok/ratchet"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
+
+var whole = flag.Bool("whole", false, "do in full what takes minutes")
 
 // newPair returns both ends of a new session, as after a handshake: bob has
 // received nothing yet.
@@ -108,4 +111,13 @@ func message(t testing.TB, msg []byte) wire.SignalMessage {
 	m, err := wire.ParseSignalMessage(msg)
 	require.NoError(t, err)
 	return m
+}
+
+// draft returns the next message of s, to be changed and sealed. s stays as it
+// is.
+func draft(t testing.TB, s *ratchet.Session, text string) *ratchet.Draft {
+	t.Helper()
+	d, err := s.Draft([]byte(text))
+	require.NoError(t, err)
+	return d
 }
