@@ -190,7 +190,9 @@ func agree(t *testing.T, p *interop.Peer, r *rand.Rand, n int) {
 		theirs, theirErr := sent[i].Bytes()
 		if err != nil {
 			require.ErrorIs(t, err, keys.ErrZeroAgreement)
-			requirePeerError(t, theirErr)
+			if p.Since(0, 88) { // before, nobody looked
+				requirePeerError(t, theirErr)
+			}
 			continue
 		}
 		require.NoError(t, theirErr, "%x", public[i])

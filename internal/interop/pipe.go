@@ -56,6 +56,13 @@ func (e *PeerError) Error() string {
 // Version returns the version of the npm package.
 func (p *Peer) Version() string { return p.version }
 
+// Since says whether the version is at least major.minor.
+func (p *Peer) Since(major, minor int) bool {
+	var a, b int
+	fmt.Sscanf(p.version, "%d.%d", &a, &b)
+	return a > major || a == major && b >= minor
+}
+
 // Call sends one request and waits for its answer. in is a struct or map of the
 // operation's fields, or nil; out, if not nil, gets the answer's. An error of
 // the official library is a *PeerError.

@@ -13,7 +13,7 @@ var official string
 // package have flags of their own.
 func init() {
 	if testing.Testing() {
-		flag.StringVar(&official, "official", "", "directory whose node_modules holds the official library to test against")
+		flag.StringVar(&official, "official", "", "absolute path of a directory whose node_modules holds the official library to test against")
 	}
 }
 

@@ -95,24 +95,6 @@ const kinds = {
     },
   },
   senderKeyRecord: { parse: (b) => lib.SenderKeyRecord.deserialize(b), fields: {} },
-  senderKeyMessage: {
-    parse: (b) => lib.SenderKeyMessage.deserialize(b),
-    fields: {
-      ciphertext: (m) => m.ciphertext(),
-      iteration: (m) => m.iteration(),
-      chainId: (m) => m.chainId(),
-      distributionId: (m) => m.distributionId(),
-    },
-  },
-  senderKeyDistributionMessage: {
-    parse: (b) => lib.SenderKeyDistributionMessage.deserialize(b),
-    fields: {
-      chainKey: (m) => m.chainKey(),
-      iteration: (m) => m.iteration(),
-      chainId: (m) => m.chainId(),
-      distributionId: (m) => m.distributionId(),
-    },
-  },
   serviceIdString: {
     parse: (b) => lib.ServiceId.parseFromServiceIdString(b.toString('latin1')),
     ...serviceId,
@@ -176,7 +158,6 @@ export const ops = {
   agree: (r) => ({ bytes: priv(r.private).agree(pub(r.public)) }),
   sign: (r) => ({ bytes: priv(r.private).sign(bytes(r.message)) }),
   verify: (r) => ({ valid: pub(r.public).verify(bytes(r.message), bytes(r.signature)) }),
-  equalKeys: (r) => ({ valid: pub(r.public).equals(pub(r.other)) }),
   signAlternate: (r) => ({ bytes: identity(r.private).signAlternateIdentity(pub(r.other)) }),
   verifyAlternate: (r) => ({ valid: pub(r.public).verifyAlternateIdentity(pub(r.other), bytes(r.signature)) }),
   generateKEM: () => {

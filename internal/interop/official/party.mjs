@@ -6,8 +6,12 @@ import { open } from './stores.mjs';
 
 const parties = new Map();
 
-// Since 0.91 the calls take the local address after the remote one.
+// The local address follows the remote one: since 0.91 where field 6 is written
+// or begins a session, since 0.93 everywhere.
 const local = (p) => (since(0, 91) ? [p.address] : []);
+const local93 = (p) => (since(0, 93) ? [p.address] : []);
+// Releases in which the new ratchet was optional ask for it.
+const ratchet = lib?.UsePQRatchet ? [lib.UsePQRatchet.Yes] : [];
 const when = (now) => (now === undefined || now === null ? undefined : new Date(now));
 
 export const addressOf = ({ name, device }) => lib.ProtocolAddress.new(name, device);
@@ -113,7 +117,7 @@ async function addPreKeys(r) {
 async function processBundle(r) {
   const p = partyOf(r);
   const { session, identity: ids } = p.stores;
-  await lib.processPreKeyBundle(bundleOf(r.bundle), addressOf(r.remote), ...local(p), session, ids, when(r.now));
+  await lib.processPreKeyBundle(bundleOf(r.bundle), addressOf(r.remote), ...local93(p), session, ids, ...ratchet, when(r.now));
 }
 
 async function encrypt(p, remote, plaintext, now) {
@@ -137,11 +141,11 @@ async function decrypt(r) {
   switch (r.type) {
     case lib.CiphertextMessageType.Whisper: {
       const m = lib.SignalMessage.deserialize(bytes(r.bytes));
-      return { plaintext: await lib.signalDecrypt(m, remote, ...local(p), session, ids) };
+      return { plaintext: await lib.signalDecrypt(m, remote, ...local93(p), session, ids) };
     }
     case lib.CiphertextMessageType.PreKey: {
       const m = lib.PreKeySignalMessage.deserialize(bytes(r.bytes));
-      return { plaintext: await lib.signalDecryptPreKey(m, remote, ...local(p), session, ids, preKey, signedPreKey, kyberPreKey) };
+      return { plaintext: await lib.signalDecryptPreKey(m, remote, ...local(p), session, ids, preKey, signedPreKey, kyberPreKey, ...ratchet) };
     }
     default:
       throw new TypeError(`message type ${r.type}`);
