@@ -151,6 +151,9 @@ func (s *State) Append(dst []byte) []byte {
 	if w.HasMachine = s.Enabled(); w.HasMachine {
 		s.machine.Store(&w.Machine)
 	}
+	if !w.HasNegotiation && !w.HasChain && !w.HasMachine {
+		return dst
+	}
 	return w.Append(slices.Grow(dst, w.SizeHint()))
 }
 

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/ratchet/spqr"
 )
 
@@ -51,17 +53,18 @@ type vectorFile struct {
 		InitialB hexBytes `json:"initial_b"`
 		Rounds   []vectorRound
 	}
-	Official []struct {
-		Round, From    string
-		Type, Chunk    string
-		Message        hexBytes `json:"pq_ratchet"`
-		Epoch, Index   string
-		SenderAfter    string `json:"sender_after"`
-		Receiver       string `json:"receiver_after"`
-		SenderBefore   string `json:"sender_before"`
-		ReceiverBefore string `json:"receiver_before"`
-		Length         string `json:"len"`
-	} `json:"official_0_103_transcript"`
+	Official []officialRow `json:"official_0_103_transcript"`
+}
+
+type officialRow struct {
+	Round, From   string
+	Type, Chunk   string
+	Epoch, Index  string
+	Message       hexBytes `json:"pq_ratchet"`
+	Length        string   `json:"len"`
+	SenderBefore  string   `json:"sender_before"`
+	SenderAfter   string   `json:"sender_after"`
+	ReceiverAfter string   `json:"receiver_after"`
 }
 
 func readVectors(t testing.TB) *vectorFile {
@@ -134,7 +137,70 @@ func TestConversationVector(t *testing.T) {
 			require.Equal(t, []byte(r.AState), a.stored)
 			require.Equal(t, []byte(r.BState), b.stored)
 		}
+		require.Equal(t, r.A, a.state())
+		require.Equal(t, r.B, b.state())
 		require.Equal(t, [32]byte(r.AStateSHA256), sha256.Sum256(a.stored))
 		require.Equal(t, [32]byte(r.BStateSHA256), sha256.Sum256(b.stored))
 	}
+}
+
+// TestOfficialTranscript reads the messages of a conversation of the official
+// library and lets both sides of one here live through the same.
+func TestOfficialTranscript(t *testing.T) {
+	v := readVectors(t)
+	require.Len(t, v.Official, 22)
+	auth := &[32]byte{1}
+	sides := map[string]*party{
+		"A": {t, spqr.New(auth, true, 0).Append(nil), stream("A")},
+		"B": {t, spqr.New(auth, false, 0).Append(nil), stream("B")},
+	}
+	for _, row := range v.Official {
+		sender, receiver := sides[row.From], sides["B"]
+		if row.From == "B" {
+			receiver = sides["A"]
+		}
+		require.Equal(t, row.Length, strconv.Itoa(len(row.Message)))
+		m := parseMessage(t, row.Message)
+		requireRow(t, row, m)
+		require.Equal(t, []byte(row.Message), m.Append(nil))
+		if row.SenderBefore != "(none)" {
+			require.Equal(t, row.SenderBefore, sender.state())
+		}
+		msg, key := sender.send()
+		requireRow(t, row, parseMessage(t, msg))
+		require.Equal(t, key, receiver.recv(msg))
+		require.Equal(t, row.SenderAfter, sender.state())
+		require.Equal(t, row.ReceiverAfter, receiver.state())
+	}
+}
+
+func parseMessage(t testing.TB, b []byte) (m wire.SPQRMessage) {
+	t.Helper()
+	rest, err := m.ParsePreamble(b)
+	require.NoError(t, err)
+	require.NoError(t, m.ParsePayload(rest))
+	return m
+}
+
+func requireRow(t testing.TB, row officialRow, m wire.SPQRMessage) {
+	t.Helper()
+	require.Equal(t, row.Epoch, strconv.FormatUint(m.Epoch, 10))
+	require.Equal(t, row.Index, strconv.FormatUint(uint64(m.Index), 10))
+	require.Equal(t, row.Type, []string{"None", "Hdr", "Ek", "EkCt1Ack", "Ct1Ack", "Ct1", "Ct2"}[m.Kind])
+	if row.Chunk != "-" {
+		require.Equal(t, row.Chunk, strconv.Itoa(int(m.ChunkIndex)))
+	}
+}
+
+// state returns the name of the machine's state.
+func (p *party) state() string {
+	p.t.Helper()
+	var w wire.SPQRState
+	require.NoError(p.t, w.Parse(p.stored))
+	return stateNames[w.Machine.State]
+}
+
+var stateNames = [12]string{
+	"", "KeysUnsampled", "KeysSampled", "HeaderSent", "Ct1Received", "EkSentCt1Received",
+	"NoHeaderReceived", "HeaderReceived", "Ct1Sampled", "EkReceivedCt1Sampled", "Ct1Acknowledged", "Ct2Sampled",
 }
