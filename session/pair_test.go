@@ -294,3 +294,8 @@ func isAny(err error, of ...error) bool {
 	}
 	return false
 }
+
+func newStore(t testing.TB) keystore.Store {
+	t.Helper()
+	return keystore.NewMemory()
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
 // What tests know of the records of design, Section 5.
@@ -119,4 +120,13 @@ func baseKey(raw []byte) []byte {
 		return nil
 	}
 	return s.BaseKey
+}
+
+func decimal(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
+
+func parseBundle(t testing.TB, b *wire.Bundle) *x3dh.Bundle {
+	t.Helper()
+	out, err := x3dh.ParseBundle(wire.AppendBundle(nil, b))
+	require.NoError(t, err)
+	return out
 }
