@@ -188,7 +188,6 @@ type schedule struct {
 type delivery struct {
 	msg  interop.Message
 	text string
-	due  int
 	read *bool
 }
 
