@@ -191,7 +191,7 @@ func TestKA_10_IdentitiesInTheMAC(t *testing.T) {
 
 // bound has alice send with an address binding of the test's choice: nil is
 // none.
-func (p *pair) bound(t *testing.T, addresses []byte) *session.Message {
+func (p *pair) bound(t testing.TB, addresses []byte) *session.Message {
 	t.Helper()
 	s := p.alice.current(t, p.bob)
 	raw, err := s.Encrypt([]byte("bound"), addresses)
@@ -200,7 +200,7 @@ func (p *pair) bound(t *testing.T, addresses []byte) *session.Message {
 }
 
 // wrap makes the message of a session that is unanswered.
-func wrap(t *testing.T, s *ratchet.Session, raw []byte) *session.Message {
+func wrap(t testing.TB, s *ratchet.Session, raw []byte) *session.Message {
 	t.Helper()
 	pending, ok := s.Pending()
 	if !ok {
