@@ -1,6 +1,7 @@
 package ratchet_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,16 +14,14 @@ import (
 )
 
 type handshake struct {
-	Root0, Chain0 testutil.Hex
+	Root0         testutil.Hex
+	Chain0        testutil.Hex
 	PQRKey        testutil.Hex `json:"pqr_key"`
 	SPQRKey       testutil.Hex `json:"spqr_key_1"`
 	Addresses     testutil.Hex
 	SignalMessage testutil.Hex `json:"signal_message"`
 	PreKeyMessage testutil.Hex `json:"prekey_message"`
 	Plaintext     string
-	KyberSS       testutil.Hex `json:"kyber_ss"`
-	MessageKeys0  testutil.Hex `json:"message_keys0"`
-	SenderChain   testutil.Hex `json:"sender_chain"`
 }
 
 type vectors struct {
@@ -34,13 +33,15 @@ type vectors struct {
 		AliceBase     testutil.Hex `json:"alice_base_private"`
 		AliceRatchet  testutil.Hex `json:"alice_ratchet_private"`
 		KyberCoins    testutil.Hex `json:"kyber_encaps_randomness"`
-		KyberPublic   testutil.Hex `json:"kyber_public"`
 		KyberSecret   testutil.Hex `json:"kyber_secret"`
 	}
-	PQXDH      handshake `json:"pqxdh"`
-	PQXDHNoOPK handshake `json:"pqxdh_no_opk"`
-	Plain      plain     `json:"plain_ratchet"`
-	Steps      []struct {
+	PQXDH       handshake `json:"pqxdh"`
+	PQXDHNoOPK  handshake `json:"pqxdh_no_opk"`
+	Plain       plain     `json:"plain_ratchet"`
+	FirstFlight struct {
+		Record testutil.Hex `json:"alice_record_after_two_sends"`
+	} `json:"official_first_flight"`
+	Steps []struct {
 		Receiver  string
 		Type      int
 		Record    testutil.Hex `json:"record_before"`
@@ -50,16 +51,16 @@ type vectors struct {
 }
 
 type plain struct {
-	AliceRecord, BobRecord testutil.Hex `json:"-"`
-	Alice                  testutil.Hex `json:"alice_record"`
-	Bob                    testutil.Hex `json:"bob_record"`
-	Messages               []testutil.Hex
-	AliceAfter             testutil.Hex `json:"alice_record_after"`
-	BobAfter2              testutil.Hex `json:"bob_record_after_2"`
-	BobAfter20             testutil.Hex `json:"bob_record_after_2_0"`
-	Root                   testutil.Hex
-	ChainA                 testutil.Hex `json:"chain_a"`
-	Step                   struct {
+	Alice       testutil.Hex `json:"alice_record"`
+	Bob         testutil.Hex `json:"bob_record"`
+	Messages    []testutil.Hex
+	AliceAfter  testutil.Hex `json:"alice_record_after"`
+	BobAfter2   testutil.Hex `json:"bob_record_after_2"`
+	BobAfter20  testutil.Hex `json:"bob_record_after_2_0"`
+	BobArchived testutil.Hex `json:"bob_record_archived"`
+	Root        testutil.Hex
+	ChainA      testutil.Hex `json:"chain_a"`
+	Step        struct {
 		Private testutil.Hex `json:"alice_new_ratchet_private"`
 		Root1   testutil.Hex
 		Chain1  testutil.Hex
@@ -162,34 +163,42 @@ func TestVectorsPlainRatchet(t *testing.T) {
 	v := load(t).Plain
 	alice := session(t, v.Alice)
 	for i, want := range v.Messages {
-		got, err := alice.Encrypt([]byte{'m', 's', 'g', ' ', '0' + byte(i)}, nil)
-		require.NoError(t, err)
-		require.Equal(t, []byte(want), got)
+		require.Equal(t, []byte(want), send(t, alice, fmt.Append(nil, "msg ", i)))
 	}
 	require.Equal(t, []byte(v.AliceAfter), record(alice))
 
 	bob := session(t, v.Bob)
-	for _, step := range []struct {
-		i      int
-		record []byte
-	}{{2, v.BobAfter2}, {0, v.BobAfter20}} {
-		got, err := bob.Decrypt(v.Messages[step.i], nil)
-		require.NoError(t, err)
-		require.Equal(t, string([]byte{'m', 's', 'g', ' ', '0' + byte(step.i)}), string(got))
-		require.Equal(t, step.record, record(bob))
-	}
-	got, err := bob.Decrypt(v.Step.Message, nil)
+	require.Equal(t, "msg 2", read(t, bob, v.Messages[2]))
+	require.Equal(t, []byte(v.BobAfter2), record(bob))
+	require.Equal(t, "msg 0", read(t, bob, v.Messages[0]))
+	require.Equal(t, []byte(v.BobAfter20), record(bob))
+	archived := wire.AppendSessionRecord(nil, &wire.SessionRecord{Previous: [][]byte{bob.Append(nil)}})
+	require.Equal(t, []byte(v.BobArchived), archived)
+}
+
+// The DH step of the vectors, on Bob's side: from his new ratchet key, which is
+// random, to the root key.
+func TestVectorsStep(t *testing.T) {
+	v := load(t).Plain
+	bob := session(t, v.Bob)
+	require.Equal(t, "after ratchet", read(t, bob, v.Step.Message))
+	w := stored(t, bob)
+	require.Len(t, w.Receivers, 2)
+	require.Zero(t, w.PreviousCounter)
+
+	theirs, err := keys.ParsePublicKey(message(t, v.Step.Message).RatchetKey)
 	require.NoError(t, err)
-	require.Equal(t, "after ratchet", string(got))
-	require.Len(t, bob.ReceiverKeys(), 2)
+	root := [32]byte(v.Step.Root1)
+	chain, err := ratchet.RootStep(&root, private(t, w.Sender.PrivateKey), theirs)
+	require.NoError(t, err)
+	require.Equal(t, root[:], w.RootKey)
+	require.Equal(t, chain[:], w.Sender.Key)
 }
 
 func TestVectorsSteps(t *testing.T) {
 	v := load(t).Plain
 	root, own := [32]byte(v.Root), private(t, v.Step.Private)
-	bob, err := wire.ParseSession(func() []byte { rec, _ := wire.ParseSessionRecord(v.Bob); return rec.Current }())
-	require.NoError(t, err)
-	theirs, err := keys.ParsePublicKey(bob.Sender.PublicKey)
+	theirs, err := keys.ParsePublicKey(session(t, v.Bob).SenderKey())
 	require.NoError(t, err)
 	chain, err := ratchet.RootStep(&root, own, theirs)
 	require.NoError(t, err)
