@@ -144,9 +144,6 @@ func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error
 	if s == nil {
 		return nil, ErrNoSession
 	}
-	if !speaks(s) {
-		return nil, fmt.Errorf("%w: session of version %d", ErrCorrupt, s.Version())
-	}
 	remote, err := s.RemoteIdentity()
 	if err != nil {
 		return nil, corrupt(err)
@@ -170,10 +167,6 @@ func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error
 	tr.rely(remote, d.now())
 	return m, nil
 }
-
-// speaks reports whether s is of a version that can be sent: 4, or 3, which
-// only imported sessions are.
-func speaks(s *ratchet.Session) bool { return s.Version() == wire.Version || s.Version() == 3 }
 
 // message encrypts on s, and wraps while s is unanswered (wire-core, Section
 // 9.1).

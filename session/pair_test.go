@@ -299,3 +299,7 @@ func newStore(t testing.TB) keystore.Store {
 	t.Helper()
 	return keystore.NewMemory()
 }
+
+func permutation(n int, seed uint64) []int {
+	return mathrand.New(mathrand.NewPCG(seed, 0)).Perm(n)
+}

@@ -156,6 +156,10 @@ func (d *Device) readImport(peer Address, rec *wire.SessionRecord) (*imported, e
 	return in, nil
 }
 
+// speaks reports whether s is of a version that can be sent: 4, or 3, which
+// only imported sessions are.
+func speaks(s *ratchet.Session) bool { return s.Version() == wire.Version || s.Version() == 3 }
+
 // replace puts the imported sessions in place of those in b.
 func (b *book) replace(in *imported, now uint64) error {
 	if err := b.dropAll(every); err != nil {
