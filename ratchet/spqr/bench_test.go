@@ -50,9 +50,9 @@ func benchmarkRecv(b *testing.B, stored, msg []byte) {
 }
 
 func BenchmarkSend(b *testing.B) {
-	alice, bob := storedAt(b, 0)
+	alice, _ := storedAt(b, 0)
 	b.Run("KeysUnsampled", func(b *testing.B) { benchmarkSend(b, alice.stored) })
-	alice, bob = storedAt(b, 2)
+	alice, bob := storedAt(b, 2)
 	b.Run("KeysSampled", func(b *testing.B) { benchmarkSend(b, alice.stored) })
 	msg, _ := alice.send()
 	bob.recv(msg)
