@@ -9,6 +9,7 @@ import (
 	"filippo.io/edwards25519"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
@@ -34,17 +35,10 @@ func number(u [32]byte) *big.Int {
 }
 
 // smallOrder lists all 32-byte strings that X25519 takes for a point of order
-// 1, 2, 4 or 8: 0, 1, two of order 8 and −1, reduced or not (0 + p and 1 + p
-// fit), with the top bit clear or set.
+// 1, 2, 4 or 8.
 func smallOrder() (out [][32]byte) {
-	o8, _ := new(big.Int).SetString("325606250916557431795983626356110631294008115727848805560023387167927233504", 10)
-	o8b, _ := new(big.Int).SetString("39382357235489614581723060781553021112529911719440698176882885853963445705823", 10)
-	one := big.NewInt(1)
-	for _, n := range []*big.Int{new(big.Int), one, o8, o8b, new(big.Int).Sub(primeP, one), primeP, new(big.Int).Add(primeP, one)} {
-		u := encode(n)
-		out = append(out, u)
-		u[31] |= 0x80
-		out = append(out, u)
+	for _, k := range testutil.SmallOrderKeys() {
+		out = append(out, [32]byte(k[1:]))
 	}
 	return out
 }
@@ -188,15 +182,11 @@ func (p *pair) unharmedStores(t testing.TB, attack func()) {
 func TestKA_02_BaseKeyNotCanonical(t *testing.T) {
 	p := met(t)
 	first := p.alice.send(t, p.bob, "hello")
-	honest := [32]byte(outerOf(t, first).BaseKey[1:])
-	bad := [][32]byte{honest}
-	bad[0][31] |= 0x80
-	for i := range int64(19) {
-		bad = append(bad, encode(new(big.Int).Add(primeP, big.NewInt(i))))
-	}
+	bad := append(testutil.OutOfRangeKeys(), testutil.TopBit(outerOf(t, first).BaseKey))
+	require.Len(t, bad, 20)
 	oneTime := outerOf(t, first).PreKeyID
-	for _, u := range bad {
-		m := edit(t, first, func(m *wire.PreKeySignalMessage) { m.BaseKey = public(t, u).Bytes() })
+	for _, k := range bad {
+		m := edit(t, first, func(m *wire.PreKeySignalMessage) { m.BaseKey = k })
 		p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, m), keys.ErrKey) })
 		require.True(t, p.bob.hasPreKey(t, "prekey", oneTime))
 	}
@@ -229,7 +219,7 @@ func tweaked(t testing.TB, u [32]byte) (out [][32]byte) {
 // smallOrderEdwards returns a point of order 8.
 func smallOrderEdwards(t testing.TB) *edwards25519.Point {
 	t.Helper()
-	u := number(smallOrder()[4])
+	u := number(smallOrder()[10])
 	d := new(big.Int).ModInverse(new(big.Int).Add(u, big.NewInt(1)), primeP)
 	y := encode(new(big.Int).Mod(new(big.Int).Mul(new(big.Int).Sub(u, big.NewInt(1)), d), primeP))
 	o8, err := new(edwards25519.Point).SetBytes(y[:])

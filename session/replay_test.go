@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
@@ -72,10 +73,7 @@ func TestKA_14_ReplayWithLastResort(t *testing.T) {
 		for _, m := range []*session.Message{first, unbound} {
 			_, err := p.bob.Decrypt(ctx, from, m, nil)
 			require.Equal(t, reused, refusedAs[*session.BaseKeyReusedError](t, err))
-			high := edit(t, m, func(m *wire.PreKeySignalMessage) {
-				m.BaseKey = append([]byte(nil), m.BaseKey...)
-				m.BaseKey[32] |= 0x80
-			})
+			high := edit(t, m, func(m *wire.PreKeySignalMessage) { m.BaseKey = testutil.TopBit(m.BaseKey) })
 			_, err = p.bob.Decrypt(ctx, from, high, nil)
 			refused(t, err, keys.ErrKey)
 			for _, u := range tweaked(t, [32]byte(ids.BaseKey[1:])) {
