@@ -291,13 +291,13 @@ func TestRAT_16_NewKeyAndBudget(t *testing.T) {
 }
 
 func TestOVF_01_LastCounter(t *testing.T) {
-	const last = math.MaxUint32 - 1
+	const last uint32 = math.MaxUint32 - 1
 	alice, bob := newTalk(t)
 	say(t, alice, bob, "hello")
 	alice = edited(t, alice, func(w *wire.Session) { w.Sender.Index = last })
 	bob = edited(t, bob, func(w *wire.Session) { w.Receivers[len(w.Receivers)-1].Index = last })
 	msg := send(t, alice, []byte("the last"))
-	require.EqualValues(t, last, message(t, msg).Counter)
+	require.Equal(t, last, message(t, msg).Counter)
 	require.Equal(t, "the last", read(t, bob, msg))
 	refuse(t, bob, msg, nil, ratchet.ErrDuplicate)
 
@@ -314,7 +314,7 @@ func TestOVF_01_LastCounter(t *testing.T) {
 
 	say(t, bob, alice, "an answer begins new chains")
 	msg = send(t, alice, []byte("again"))
-	require.EqualValues(t, last, message(t, msg).Previous)
+	require.Equal(t, last, message(t, msg).Previous)
 	require.Equal(t, "again", read(t, bob, msg))
 }
 

@@ -56,9 +56,9 @@ func TestStorage6_SignedPreKeyIDOf32Bits(t *testing.T) {
 	require.Contains(t, hex.EncodeToString(s.Append(nil)), "18ffffffffffffffffff01")
 	got, ok := again(t, s).Pending()
 	require.True(t, ok)
-	require.EqualValues(t, math.MaxUint32, got.SignedPreKeyID)
-	require.EqualValues(t, math.MaxUint32, got.PreKeyID)
-	require.EqualValues(t, math.MaxUint32, got.KEMPreKeyID)
+	require.Equal(t, uint32(math.MaxUint32), got.SignedPreKeyID)
+	require.Equal(t, uint32(math.MaxUint32), got.PreKeyID)
+	require.Equal(t, uint32(math.MaxUint32), got.KEMPreKeyID)
 }
 
 func TestStorage8_OfficialFirstFlight(t *testing.T) {
@@ -101,5 +101,5 @@ func TestOVF_04_TimesOfPending(t *testing.T) {
 	s, err := ratchet.Initiate(new([96]byte), &ratchet.Params{}, signed, &ratchet.Pending{})
 	require.NoError(t, err)
 	p, _ := edited(t, s, func(w *wire.Session) { w.Pending.Created = math.MaxUint64 }).Pending()
-	require.EqualValues(t, math.MaxInt64, p.Created)
+	require.Equal(t, int64(math.MaxInt64), p.Created)
 }

@@ -1,6 +1,7 @@
 package x3dh
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -53,7 +54,7 @@ func ParseBundle(b []byte) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Bundle{RegistrationID: w.RegistrationID, DeviceID: w.DeviceID, LastResort: w.LastResort, Manifest: bytesOf(w.Manifest)}
+	out := &Bundle{RegistrationID: w.RegistrationID, DeviceID: w.DeviceID, LastResort: w.LastResort, Manifest: append([]byte(nil), w.Manifest...)}
 	if out.IdentityKey, err = keys.ParseIdentityKey(w.IdentityKey); err != nil {
 		return nil, fmt.Errorf("identity key: %w", err)
 	}
@@ -67,10 +68,10 @@ func ParseBundle(b []byte) (*Bundle, error) {
 		return out, nil
 	}
 	one, err := parseOneTime(&w.PreKey)
-	out.PreKey = &one
 	if err != nil {
 		return nil, err
 	}
+	out.PreKey = &one
 	return out, nil
 }
 
@@ -106,7 +107,7 @@ func parseSigned(w *wire.SignedPreKey) (SignedPreKey, error) {
 	if err != nil {
 		return SignedPreKey{}, fmt.Errorf("signed prekey: %w", err)
 	}
-	return SignedPreKey{ID: w.ID, Key: k, Signature: bytesOf(w.Signature)}, nil
+	return SignedPreKey{ID: w.ID, Key: k, Signature: bytes.Clone(w.Signature)}, nil
 }
 
 func parseKEM(w *wire.SignedPreKey) (KEMPreKey, error) {
@@ -114,7 +115,7 @@ func parseKEM(w *wire.SignedPreKey) (KEMPreKey, error) {
 	if err != nil {
 		return KEMPreKey{}, fmt.Errorf("KEM prekey: %w", err)
 	}
-	return KEMPreKey{ID: w.ID, Key: k, Signature: bytesOf(w.Signature)}, nil
+	return KEMPreKey{ID: w.ID, Key: k, Signature: bytes.Clone(w.Signature)}, nil
 }
 
 func parseOneTime(w *wire.PreKey) (PreKey, error) {
@@ -134,5 +135,3 @@ func (k *KEMPreKey) wire() wire.SignedPreKey {
 }
 
 func (k *PreKey) wire() wire.PreKey { return wire.PreKey{ID: k.ID, Key: k.Key.Bytes()} }
-
-func bytesOf(b []byte) []byte { return append([]byte(nil), b...) }

@@ -32,7 +32,7 @@ func ParsePublication(b []byte) (*Publication, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Publication{RegistrationID: w.RegistrationID, DeviceID: w.DeviceID, Manifest: bytesOf(w.Manifest)}
+	out := &Publication{RegistrationID: w.RegistrationID, DeviceID: w.DeviceID, Manifest: append([]byte(nil), w.Manifest...)}
 	if out.IdentityKey, err = keys.ParseIdentityKey(w.IdentityKey); err != nil {
 		return nil, fmt.Errorf("identity key: %w", err)
 	}

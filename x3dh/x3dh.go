@@ -22,6 +22,7 @@
 package x3dh
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/gembok-e2ee/gembok/internal/kdf"
@@ -33,7 +34,6 @@ import (
 var (
 	ErrMalformed     = wire.ErrMalformed
 	ErrTooLarge      = wire.ErrTooLarge
-	ErrAuth          = wire.ErrAuth
 	ErrKey           = keys.ErrKey
 	ErrSignature     = keys.ErrSignature
 	ErrZeroAgreement = keys.ErrZeroAgreement
@@ -41,8 +41,8 @@ var (
 
 const info = "WhisperText_X25519_SHA-256_CRYSTALS-KYBER-1024"
 
-// An Agreement is what both sides hold after a handshake. It is a secret, and
-// prints as one.
+// An Agreement is what both sides hold after a handshake. The zero value is
+// none. It is a secret, and prints as redacted.
 type Agreement struct {
 	wire.Secret
 
@@ -62,7 +62,7 @@ func (a *Agreement) BaseKey() keys.PublicKey { return a.base }
 
 // Ciphertext returns the KEM ciphertext (1,569 bytes with its type byte) that
 // the initiator sends along; nil on the responder's side.
-func (a *Agreement) Ciphertext() []byte { return append([]byte(nil), a.ct...) }
+func (a *Agreement) Ciphertext() []byte { return bytes.Clone(a.ct) }
 
 // Clear overwrites the secret, as far as Go allows.
 func (a *Agreement) Clear() { clear(a.secret[:]) }
@@ -101,7 +101,8 @@ func initiate(id *keys.IdentityKeyPair, b *Bundle, base *keys.PrivateKey, ct []b
 }
 
 // A Response is what the responder takes into the handshake: its own keys that
-// the message names, and the initiator's.
+// the message names, and the initiator's. All but PreKey must be set. It holds
+// secrets, and prints as redacted.
 type Response struct {
 	wire.Secret
 
