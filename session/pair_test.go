@@ -137,14 +137,17 @@ func (s *side) reopen(t testing.TB) *side {
 	return out
 }
 
+// copyOf copies a store. Copies of one store are equal, versions too.
 func copyOf(t testing.TB, s keystore.Store) keystore.Store {
 	t.Helper()
-	out := keystore.NewMemory()
+	var changes []keystore.Change
 	for r, err := range s.List(ctx, "", "", "") {
 		require.NoError(t, err)
-		_, err = out.Commit(ctx, keystore.Change{Op: keystore.Put, Key: r.Key, Value: r.Value})
-		require.NoError(t, err)
+		changes = append(changes, keystore.Change{Op: keystore.Put, Key: r.Key, Value: r.Value})
 	}
+	out := keystore.NewMemory()
+	_, err := out.Commit(ctx, changes...)
+	require.NoError(t, err)
 	return out
 }
 

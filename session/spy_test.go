@@ -21,6 +21,8 @@ type spy struct {
 	// counts them.
 	fail  func(call string, n int) error
 	calls int
+	// lie, if set beside fail, changes what Load answers.
+	lie func(n int, recs []keystore.Record) []keystore.Record
 }
 
 func (s *spy) ask(call string) error {
@@ -36,7 +38,11 @@ func (s *spy) Load(ctx context.Context, keys ...keystore.Key) ([]keystore.Record
 	if err := s.ask("load"); err != nil {
 		return nil, err
 	}
-	return s.Store.Load(ctx, keys...)
+	recs, err := s.Store.Load(ctx, keys...)
+	if err == nil && s.lie != nil {
+		recs = s.lie(s.calls, recs)
+	}
+	return recs, err
 }
 
 func (s *spy) Commit(ctx context.Context, changes ...keystore.Change) (uint64, error) {

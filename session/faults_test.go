@@ -1,0 +1,387 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/internal/testutil"
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// An operation is one call of a device, on a store that is as setup left it.
+type operation struct {
+	name string
+	// setup returns the store of the device that run is about, and run.
+	setup func(t *testing.T) (*side, func(ctx context.Context, d *session.Device, s keystore.Store) error)
+}
+
+// on is a run that needs the device alone.
+func on(f func(ctx context.Context, d *session.Device) error) func(context.Context, *session.Device, keystore.Store) error {
+	return func(ctx context.Context, d *session.Device, _ keystore.Store) error { return f(ctx, d) }
+}
+
+// reading is the run that reads m.
+func reading(m *session.Message) func(context.Context, *session.Device, keystore.Store) error {
+	return on(func(ctx context.Context, d *session.Device) error {
+		_, err := d.Decrypt(ctx, aliceAddress, m, nil)
+		return err
+	})
+}
+
+type run = func(context.Context, *session.Device, keystore.Store) error
+
+var operations = []operation{
+	{"Create", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		return p.bob, func(ctx context.Context, _ *session.Device, s keystore.Store) error {
+			_, err := session.Create(ctx, s, session.Account{Address: aliceAddress}, p.bob.opts)
+			return err
+		}
+	}},
+	{"Open", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		return p.bob, func(ctx context.Context, _ *session.Device, s keystore.Store) error {
+			d, err := session.Open(ctx, s, bobAddress, p.bob.opts)
+			if err != nil && d != nil {
+				return errors.New("a device beside the error")
+			}
+			return err
+		}
+	}},
+	{"Publish", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Publish(ctx); return err })
+	}},
+	{"MarkPublished", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		publication, err := p.bob.Publish(ctx)
+		require.NoError(t, err)
+		publication.PreKeys, publication.KEMPreKeys = publication.PreKeys[:3], publication.KEMPreKeys[:3]
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.MarkPublished(ctx, publication) })
+	}},
+	{"Bundle", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Bundle(ctx); return err })
+	}},
+	{"Begin", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		b := bundleOf(t, p.alice)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Begin(ctx, aliceAddress, b) })
+	}},
+	{"Begin again", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		b := bundleOf(t, p.alice)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Begin(ctx, aliceAddress, b) })
+	}},
+	{"Encrypt", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error {
+			m, err := d.Encrypt(ctx, aliceAddress, []byte("text"))
+			if err != nil && m != nil {
+				return errors.New("a ciphertext beside the error")
+			}
+			return err
+		})
+	}},
+	{"Encrypt first", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		p.bob.begin(t, p.alice)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error {
+			_, err := d.Encrypt(ctx, aliceAddress, []byte("text"))
+			return err
+		})
+	}},
+	{"Decrypt first", func(t *testing.T) (*side, run) {
+		p := met(t)
+		return p.bob, reading(p.alice.send(t, p.bob, "text"))
+	}},
+	{"Decrypt first, last resort", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		p.alice.beginLastResort(t, p.bob)
+		return p.bob, reading(p.alice.send(t, p.bob, "text"))
+	}},
+	{"Decrypt first, other key", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		other := newSide(t, aliceAddress, nil, p.alice.opts)
+		other.begin(t, p.bob)
+		return p.bob, reading(other.send(t, p.bob, "text"))
+	}},
+	{"Decrypt renewal", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		p.alice.begin(t, p.bob)
+		return p.bob, reading(p.alice.send(t, p.bob, "text"))
+	}},
+	{"Decrypt second", func(t *testing.T) (*side, run) {
+		p := met(t)
+		p.bob.reads(t, p.alice, p.alice.send(t, p.bob, "1"), "1")
+		return p.bob, reading(p.alice.send(t, p.bob, "2"))
+	}},
+	{"Decrypt", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		return p.bob, reading(p.alice.send(t, p.bob, "text"))
+	}},
+	{"Decrypt archived", func(t *testing.T) (*side, run) {
+		p, ends := many(t, 5)
+		return p.bob, reading(says(t, ends[1], "text"))
+	}},
+	{"AcceptIdentity", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		other := newSide(t, aliceAddress, nil, p.alice.opts)
+		other.begin(t, p.bob)
+		p.bob.reads(t, other, other.send(t, p.bob, "text"), "text")
+		return p.bob, on(func(ctx context.Context, d *session.Device) error {
+			return d.AcceptIdentity(ctx, aliceAddress, other.Identity())
+		})
+	}},
+	{"PeerIdentity", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error {
+			_, err := d.PeerIdentity(ctx, aliceAddress)
+			return err
+		})
+	}},
+	{"Archive", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Archive(ctx, aliceAddress) })
+	}},
+	{"ExportSession", func(t *testing.T) (*side, run) {
+		p, _ := many(t, 4)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error {
+			_, err := d.ExportSession(ctx, aliceAddress)
+			return err
+		})
+	}},
+	{"ImportSession", func(t *testing.T) (*side, run) {
+		p, _ := many(t, 4)
+		record, err := p.bob.ExportSession(ctx, aliceAddress)
+		require.NoError(t, err)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.ImportSession(ctx, aliceAddress, record) })
+	}},
+}
+
+var errInjected = errors.New("the disk is on fire")
+
+// A trial runs an operation on a copy of a store, with equal coins each time.
+type trial struct {
+	*side
+	watch *spy
+	run   run
+	ctx   context.Context
+}
+
+func try(t *testing.T, s *side, run run) *trial {
+	t.Helper()
+	c := s.reopen(t)
+	dev, watch := c.spied(t)
+	return &trial{side: dev, watch: watch, run: run, ctx: ctx}
+}
+
+func (tr *trial) do() (err error) {
+	withCoins(7, func() { err = tr.run(tr.ctx, tr.Device, tr.watch) })
+	return err
+}
+
+func (tr *trial) digest(t *testing.T) [32]byte { return testutil.StoreDigest(t, tr.store) }
+
+// Whatever a store does at whichever call: an operation changes nothing, or
+// does all of it, and the same operation works when the store does.
+func TestStoreFaults(t *testing.T) {
+	for _, op := range operations {
+		t.Run(op.name, func(t *testing.T) {
+			s, run := op.setup(t)
+			good := try(t, s, run)
+			var calls []string
+			good.watch.fail = func(call string, _ int) error { calls = append(calls, call); return nil }
+			before := good.digest(t)
+			require.NoError(t, good.do())
+			after := good.digest(t)
+			require.NotEmpty(t, calls)
+			f := &faults{t: t, s: s, run: run, before: before, after: after}
+			for n, call := range calls {
+				if call == "committed" {
+					f.lostAnswer(n + 1)
+					continue
+				}
+				f.fails(n + 1)
+				f.cancelled(n + 1)
+				f.panics(n + 1)
+				if call == "commit" {
+					f.conflicts(n + 1)
+				}
+				if call == "load" {
+					f.lies(n + 1)
+				}
+			}
+		})
+	}
+}
+
+type faults struct {
+	t             *testing.T
+	s             *side
+	run           run
+	before, after [32]byte
+}
+
+// at is a trial in which something happens at call n.
+func (f *faults) at(n int, happens func() error) *trial {
+	tr := try(f.t, f.s, f.run)
+	tr.watch.fail = func(_ string, i int) error {
+		if i == n {
+			return happens()
+		}
+		return nil
+	}
+	return tr
+}
+
+// unchanged requires that a trial that failed left all as it was, and that the
+// same device does the operation now as if nothing had been.
+func (f *faults) unchanged(tr *trial) {
+	f.t.Helper()
+	require.Equal(f.t, f.before, tr.digest(f.t), "changed")
+	tr.watch.fail, tr.ctx = nil, ctx
+	require.NoError(f.t, tr.do())
+	require.Equal(f.t, f.after, tr.digest(f.t))
+}
+
+func (f *faults) fails(n int) {
+	f.t.Helper()
+	tr := f.at(n, func() error { return fmt.Errorf("at %d: %w", n, errInjected) })
+	err := tr.do()
+	require.ErrorIs(f.t, err, errInjected)
+	require.Contains(f.t, err.Error(), fmt.Sprint("at ", n))
+	f.unchanged(tr)
+}
+
+func (f *faults) cancelled(n int) {
+	f.t.Helper()
+	ended, cancel := context.WithCancel(ctx)
+	tr := f.at(n, func() error { cancel(); return nil })
+	tr.ctx = ended
+	require.ErrorIs(f.t, tr.do(), context.Canceled)
+	f.unchanged(tr)
+}
+
+func (f *faults) panics(n int) {
+	f.t.Helper()
+	tr := f.at(n, func() error { panic("a bug in the store") })
+	require.PanicsWithValue(f.t, "a bug in the store", func() { tr.do() })
+	f.unchanged(tr)
+}
+
+// lostAnswer has a commit happen that the store cannot vouch for.
+func (f *faults) lostAnswer(n int) {
+	f.t.Helper()
+	tr := f.at(n, func() error { return keystore.ErrCommitUnknown })
+	require.ErrorIs(f.t, tr.do(), keystore.ErrCommitUnknown)
+	require.Equal(f.t, f.after, tr.digest(f.t), "half changed")
+}
+
+// conflicts has another process win once, and then always.
+func (f *faults) conflicts(n int) {
+	f.t.Helper()
+	lost := &keystore.ConflictError{Keys: []keystore.Key{f.s.key("session", aliceAddress.User, "2")}}
+	if name := f.t.Name(); name == "TestStoreFaults/Create" { // somebody else made it
+		tr := f.at(n, func() error { return lost })
+		require.ErrorIs(f.t, tr.do(), session.ErrExists)
+		f.unchanged(tr)
+		return
+	}
+	tr := f.at(n, func() error { return lost })
+	require.NoError(f.t, tr.do())
+	tr.index(f.t, aliceAddress)
+
+	tr = try(f.t, f.s, f.run)
+	commits := 0
+	tr.watch.fail = func(call string, _ int) error {
+		if call != "commit" {
+			return nil
+		}
+		commits++
+		return lost
+	}
+	_, ok := errors.AsType[*keystore.ConflictError](tr.do())
+	require.True(f.t, ok)
+	require.Greater(f.t, commits, 3)
+	require.Less(f.t, commits, 100)
+	f.unchanged(tr)
+}
+
+// lies has the store return other records than were asked for.
+func (f *faults) lies(n int) {
+	f.t.Helper()
+	for _, lie := range []func([]keystore.Record) []keystore.Record{
+		func([]keystore.Record) []keystore.Record { return nil },
+		func(r []keystore.Record) []keystore.Record { return r[1:] },
+		func(r []keystore.Record) []keystore.Record { return append(r, r[0]) },
+		func(r []keystore.Record) []keystore.Record { r[0].Key.Name += "x"; return r },
+	} {
+		tr := try(f.t, f.s, f.run)
+		tr.watch.lie = func(i int, r []keystore.Record) []keystore.Record {
+			if i == n {
+				return lie(r)
+			}
+			return r
+		}
+		tr.watch.fail = func(string, int) error { return nil }
+		err := tr.do()
+		require.Error(f.t, err)
+		requireQuiet(f.t, err)
+		tr.watch.lie = nil
+		f.unchanged(tr)
+	}
+}
+
+// Nothing is held between operations: a device that was in the middle of
+// something when its store panicked goes on.
+func TestLocksAreReleased(t *testing.T) {
+	p := friends(t)
+	bob, watch := p.bob.spied(t)
+	watch.fail = func(string, int) error { panic("a bug in the store") }
+	for range 3 {
+		require.Panics(t, func() { bob.Encrypt(ctx, aliceAddress, nil) })
+	}
+	watch.fail = nil
+	p.bob = bob
+	p.goesOn(t)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := bob.Encrypt(ended, aliceAddress, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, bob.AcceptIdentity(ended, aliceAddress, keys.IdentityKey{}), context.Canceled)
+	p.goesOn(t)
+}
+
+// Whoever waits for a peer's lock waits no longer than its context.
+func TestWaitingEnds(t *testing.T) {
+	p := friends(t)
+	bob, watch := p.bob.spied(t)
+	inside, leave := make(chan struct{}), make(chan struct{})
+	watch.fail = func(call string, _ int) error {
+		if call == "commit" {
+			close(inside)
+			<-leave
+		}
+		return nil
+	}
+	done := make(chan error)
+	go func() { _, err := bob.Encrypt(ctx, aliceAddress, nil); done <- err }()
+	<-inside
+	watch.fail = nil
+	ended, cancel := context.WithCancel(ctx)
+	go cancel()
+	_, err := bob.Encrypt(ended, aliceAddress, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	close(leave)
+	require.NoError(t, <-done)
+	p.bob = bob
+	_, err = bob.Encrypt(ctx, aliceAddress, nil)
+	require.NoError(t, err)
+}
