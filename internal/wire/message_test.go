@@ -164,7 +164,8 @@ func TestFieldsAreFenced(t *testing.T) {
 	require.NoError(t, err)
 	for _, f := range [][]byte{m.BaseKey, m.IdentityKey, m.MessageBytes, m.KEMCiphertext, m.Message.RatchetKey,
 		m.Message.Ciphertext, m.Message.PQRatchet, m.Message.Addresses, m.Message.Body, m.Message.MAC} {
-		_ = append(f, "overwritten"...)
+		_ = append(f, 0xEE)                   // over what follows
+		_ = append(f, "longer than a MAC"...) // and over more of it
 	}
 	require.Equal(t, before, b)
 }

@@ -64,6 +64,17 @@ func TestPRS_02_Varints(t *testing.T) {
 	})
 }
 
+// Every number but 0 is true.
+func TestPRS_02_Bool(t *testing.T) {
+	fs := bundleFields()
+	for v, want := range map[uint64]bool{0: false, 1: true, 2: true, 1 << 32: true, 1 << 63: true} {
+		fs[11].u = v
+		m, err := wire.ParseBundle(encode(fs))
+		require.NoError(t, err)
+		require.Equal(t, want, m.LastResort, "%d", v)
+	}
+}
+
 func TestPRS_02_LowBits(t *testing.T) {
 	c := codecs()[0]
 	m, err := wire.ParseSignalMessage(replace(c, 1, protowire.VarintType, protowire.AppendVarint(nil, 1<<32+5)))
@@ -221,6 +232,23 @@ func TestPRS_07_Truncation(t *testing.T) {
 	})
 }
 
+// So does a nested message that ends early in a whole one.
+func TestPRS_07_NestedTruncation(t *testing.T) {
+	each(t, func(t *testing.T, c codec) {
+		p := encode(c.fields)
+		for n := range p {
+			b := c.put(p[:n:n])
+			out, err := c.round(b)
+			if err != nil {
+				require.ErrorIs(t, err, wire.ErrMalformed, "%d", n)
+				continue
+			}
+			require.NotEqual(t, c.sample(), out)
+			require.LessOrEqual(t, len(out), len(b)+8)
+		}
+	})
+}
+
 func TestPRS_08_TrailingBytes(t *testing.T) {
 	each(t, func(t *testing.T, c codec) {
 		b := c.sample()
@@ -327,6 +355,7 @@ func TestPRS_11_EmptyOrAbsent(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []byte{}, d.RatchetKey)
 	require.Equal(t, uint32(0), d.Device)
+	require.Equal(t, encode([]fld{raw(1, nil), num64(2, 0), num32(3, 0)}), wire.AppendDecryptionErrorMessage(nil, &d))
 
 	for _, empty := range [][]byte{
 		raw(1, nil).append(nil),

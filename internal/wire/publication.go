@@ -27,7 +27,7 @@ func ParsePublication(b []byte) (*Publication, error) {
 	if err := tooLarge(b, MaxPublication); err != nil {
 		return nil, err
 	}
-	ec, kem := countFields(b, 6), countFields(b, 7)
+	ec, kem := countEntries(b, 6), countEntries(b, 7)
 	if max(ec, kem) > MaxPublishedPreKeys {
 		return nil, fmt.Errorf("%w: over %d prekeys", ErrTooLarge, MaxPublishedPreKeys)
 	}
@@ -38,11 +38,13 @@ func ParsePublication(b []byte) (*Publication, error) {
 	return m, nil
 }
 
-// countFields counts the fields of a number, as far as b reads.
-func countFields(b []byte, num protowire.Number) (n int) {
+// countEntries counts the fields of a number, as far as b reads. Those too
+// short for a key do not count, as decode fails at the first of them: a few
+// bytes of input are not to make room for many keys.
+func countEntries(b []byte, num protowire.Number) (n int) {
 	r, f := reader{buf: b}, field{}
 	for r.next(&f) {
-		if f.num == num {
+		if f.num == num && len(f.b) > 2 {
 			n++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 )
@@ -135,17 +136,15 @@ func TestArchivedSessionsAreForty(t *testing.T) {
 	for i := range 45 {
 		all = append(all, wire.AppendSession(nil, &wire.Session{Version: uint32(i) + 1}))
 	}
-	rec := wire.SessionRecord{Previous: all}
-	got, err := wire.ParseSessionRecord(wire.AppendSessionRecord(nil, &rec))
-	require.NoError(t, err)
-	require.Equal(t, all[:40], got.Previous)
 	var fs []fld
 	for _, s := range all {
 		fs = append(fs, raw(2, s))
 	}
-	got, err = wire.ParseSessionRecord(encode(fs))
+	rec := wire.SessionRecord{Previous: all}
+	require.Equal(t, encode(fs[:40]), wire.AppendSessionRecord(nil, &rec))
+	rec, err := wire.ParseSessionRecord(encode(fs))
 	require.NoError(t, err)
-	require.Equal(t, all[:40], got.Previous)
+	require.Equal(t, all[:40], rec.Previous)
 }
 
 func TestReceiverChainsAreFive(t *testing.T) {
@@ -166,6 +165,7 @@ func TestSenderKeyStatesAreFive(t *testing.T) {
 	}
 	rec, err := wire.ParseSenderKeyRecord(encode(fs))
 	require.NoError(t, err)
+	require.Len(t, rec.States, 5)
 	require.Equal(t, encode(fs[:5]), wire.AppendSenderKeyRecord(nil, rec))
 	rec.States = append(rec.States, wire.SenderKeyState{ChainID: 99})
 	require.Equal(t, encode(fs[:5]), wire.AppendSenderKeyRecord(nil, rec))
@@ -179,9 +179,27 @@ func TestSenderSkipped(t *testing.T) {
 		got = append(got, k)
 	}
 	require.Equal(t, []wire.SenderMessageKey{{Iteration: 301, Seed: seq(32)}, {}}, got)
-	for range (wire.SenderSkipped{0x22, 5, 1}).All() {
-		t.Fatal("an entry out of garbage")
+	for _, garbage := range []wire.SenderSkipped{{0x22, 5, 1}, {0x22, 2, 8}, {0x22, 1, 0xFF}, {0x20, 1}, {0x2A, 0}, {0x22}} {
+		for range garbage.All() {
+			t.Fatal("an entry out of garbage")
+		}
 	}
+}
+
+// A nested message that is there stays there, be it empty or known by one of
+// its fields only.
+func TestPresence(t *testing.T) {
+	empty := encode([]fld{sub(1, []fld{sub(2, nil), sub(3, nil)})})
+	out, err := roundSenderKey(empty)
+	require.NoError(t, err)
+	require.Equal(t, empty, out)
+
+	rec := wire.SenderKeyRecord{States: []wire.SenderKeyState{{Iteration: 7, SigningPrivate: seq(32)}}}
+	require.Equal(t, encode([]fld{sub(1, []fld{sub(2, []fld{num32(1, 7)}), sub(3, []fld{raw(2, seq(32))})})}),
+		wire.AppendSenderKeyRecord(nil, &rec))
+	s := wire.Session{Sender: &wire.Chain{Index: 7}}
+	require.Equal(t, encode([]fld{sub(6, []fld{sub(3, []fld{num32(1, 7)})})}), wire.AppendSession(nil, &s))
+	require.Empty(t, wire.AppendBundle(nil, &wire.Bundle{}))
 }
 
 func TestPublicationIsBounded(t *testing.T) {
@@ -190,6 +208,27 @@ func TestPublicationIsBounded(t *testing.T) {
 		same(t, codec{fields: fs, round: roundPublication}, encode(fs))
 		_, err := wire.ParsePublication(encode(append(fs, fs[len(fs)-1])))
 		require.ErrorIs(t, err, wire.ErrTooLarge)
+	}
+	// Entries that are none make no room for keys.
+	for _, entry := range []fld{raw(6, nil), raw(7, nil), raw(6, []byte{8}), raw(7, []byte{8, 1})} {
+		b := encode(slices.Repeat([]fld{entry}, wire.MaxPublishedPreKeys))
+		require.LessOrEqual(t, allocated(func() { _, _ = wire.ParsePublication(b) }), uint64(4<<10))
+	}
+}
+
+// A prekey of a publication has all of its parts or none.
+func TestPublicationPreKeys(t *testing.T) {
+	for _, num := range []protowire.Number{4, 5} {
+		for i, ok := range map[int]bool{0b000: true, 0b001: false, 0b010: false, 0b011: false, 0b100: false, 0b101: false, 0b110: true, 0b111: true} {
+			var parts []fld
+			for j, f := range signedFields() {
+				if i>>j&1 == 1 {
+					parts = append(parts, f)
+				}
+			}
+			_, err := wire.ParsePublication(encode(append(publicationHead(), sub(num, parts))))
+			require.Equal(t, ok, err == nil, "%d: %03b", num, i)
+		}
 	}
 }
 

@@ -112,8 +112,8 @@ func ParsePlaintextContent(b []byte) (DecryptionErrorMessage, error) {
 	if b[0] != plaintextMarker {
 		return DecryptionErrorMessage{}, fmt.Errorf("%w: not a plaintext content", ErrVersion)
 	}
-	last := len(b) - 1
-	if last == 0 || b[last] != paddingMarker {
+	last := len(b) - 1 // of one byte it is the marker, and no padding
+	if b[last] != paddingMarker {
 		return DecryptionErrorMessage{}, fmt.Errorf("%w: padding", ErrMalformed)
 	}
 	var raw []byte
@@ -125,13 +125,10 @@ func ParsePlaintextContent(b []byte) (DecryptionErrorMessage, error) {
 		}
 		r.bytes(&f, &raw)
 	}
-	if raw == nil {
-		r.fail("no decryption error")
-	}
 	if r.err != nil {
 		return DecryptionErrorMessage{}, r.err
 	}
-	return ParseDecryptionErrorMessage(raw)
+	return ParseDecryptionErrorMessage(raw) // fails if there was none
 }
 
 // AppendPlaintextContent appends a PlaintextContent that holds m.

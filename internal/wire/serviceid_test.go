@@ -32,6 +32,10 @@ func TestSES_10_OneCanonicalString(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, s, got.String())
 	}
+	for _, i := range []int{8, 13, 18, 23} {
+		_, err := wire.ParseServiceID(aciText[:i] + "0" + aciText[i+1:])
+		require.ErrorIs(t, err, wire.ErrMalformed)
+	}
 	plain := strings.ReplaceAll(aciText, "-", "")
 	for _, s := range []string{
 		"", "PNI:", "ACI:" + aciText, "aci:" + aciText, "pni:" + aciText, "Pni:" + aciText, "PNI" + aciText,

@@ -97,7 +97,7 @@ func standard(b []byte) int {
 	}
 	n := 2 + int(b[1])
 	at := n - seedSize - 2 // of the tag of the seed
-	if n > len(b) || n > maxStandard || at < 2 || b[at] != seedTag || b[at+1] != seedSize {
+	if n > len(b) || at < 2 || b[at] != seedTag || b[at+1] != seedSize {
 		return 0
 	}
 	if at > 2 && (b[2] != indexTag || !minimal(b[3:at])) {

@@ -131,7 +131,9 @@ func TestSkippedForms(t *testing.T) {
 
 	// Between fields of another kind.
 	in := slices.Concat(encodedKeys([]uint32{3}), raw(1, key33(1)).append(nil), encodedKeys([]uint32{2, 1}))
+	before := slices.Clone(in)
 	require.Equal(t, encodedKeys([]uint32{3, 2, 1}), []byte(receiver(t, in)))
+	require.Equal(t, before, in)
 	varied := append([]byte{4<<3 | 2, 38, 8, 0x89, 0x80, 0, 5<<3 | 2, 32}, key[:]...) // an index in three bytes
 	varied[1] = byte(len(varied) - 2)
 	require.Equal(t, encodedKeys([]uint32{9}), []byte(receiver(t, varied)))
@@ -162,7 +164,7 @@ func TestMessageKeyForms(t *testing.T) {
 // Lists that no parser made do no harm.
 func TestSkippedGarbage(t *testing.T) {
 	good := encodedKeys([]uint32{7})
-	for _, b := range [][]byte{{0}, {4<<3 | 2}, {4<<3 | 2, 36, 8}, {4<<3 | 2, 0xFF, 0xFF}, raw(5, seq(3)).append(nil), {0x22, 1, 0xFF}} {
+	for _, b := range [][]byte{{0}, {4<<3 | 2}, {4<<3 | 2, 36, 8}, {4<<3 | 2, 0xFF, 0xFF}, raw(5, seq(3)).append(nil), {0x22, 1, 0xFF}, {0x22, 1}, {0x22, 2, 8}, {0x20, 1}} {
 		for _, s := range []wire.Skipped{b, slices.Concat(good, b)} {
 			require.LessOrEqual(t, s.Len(), 1)
 			_, at := s.Find(8)

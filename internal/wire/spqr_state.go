@@ -6,6 +6,8 @@ import (
 
 // The stored form of the sparse post-quantum ratchet (spec/spqr.md, Section 8).
 // Fields are written in ascending order; a parsed field that is absent is zero.
+// A message that comes again replaces the one before and is not merged with it:
+// nobody writes one twice, and so no state has parts of two.
 
 // An SPQRState is the whole.
 type SPQRState struct {

@@ -111,7 +111,7 @@ func TestSPQRPayload(t *testing.T) {
 		{nil, false},
 		{[]byte{0}, true},
 		{[]byte{4}, true},
-		{[]byte{7}, false},
+		{append([]byte{7, 0}, chunk...), false},
 		{[]byte{255}, false},
 		{append([]byte{1, 0}, chunk...), true},
 		{append([]byte{1, 0}, chunk[:31]...), false},
@@ -293,7 +293,8 @@ func TestSPQRRowsMalformed(t *testing.T) {
 		"fifteen":   rows(15, func(int) int { return 6 }),
 		"seventeen": rows(17, func(int) int { return 6 }),
 		"uneven":    rows(16, func(i int) int { return 6 + i/15 }),
-		"too long":  rows(16, func(int) int { return 1000 }),
+		"shorter":   rows(16, func(i int) int { return 6 - i/15 }),
+		"too long":  rows(16, func(int) int { return 36*4 + 1 }),
 		"varint":    {0x10, 1},
 	} {
 		var got wire.SPQRState
@@ -302,6 +303,45 @@ func TestSPQRRowsMalformed(t *testing.T) {
 	var got wire.SPQRState
 	require.NoError(t, got.Parse(spqrCt2Sampled(nil)))
 	require.False(t, got.Machine.Encoder.Points.Present())
+	require.NoError(t, got.Parse(spqrCt2Sampled(rows(16, func(int) int { return 36 * 4 }))))
+	require.Equal(t, 36*4, got.Machine.Encoder.Points.Size())
+}
+
+// Parsed rows cannot be appended to over the next row, or over what follows.
+func TestSPQRRowsAreFenced(t *testing.T) {
+	b := spqrState(3).Append(nil)
+	before := bytes.Clone(b)
+	var got wire.SPQRState
+	require.NoError(t, got.Parse(b))
+	for i := range wire.SPQRRowCount {
+		_ = append(got.Machine.Encoder.Points.Row(i), 0xEE)
+		_ = append(got.Machine.Decoder.Points.Row(i), 0xEE)
+	}
+	require.Equal(t, before, b)
+}
+
+// Of several states the last one counts, and nothing of the others is left;
+// parts that a state does not have are unknown fields.
+func TestSPQRStateLastCounts(t *testing.T) {
+	whole, last := spqrState(8), &wire.SPQRState{HasMachine: true, Machine: wire.SPQRMachine{State: wire.SPQRKeysUnsampled, Epoch: 3}}
+	whole.HasNegotiation, whole.HasChain = false, false
+	first, second := inner(t, whole.Append(nil)), inner(t, last.Append(nil))
+	var got wire.SPQRState
+	require.NoError(t, got.Parse(protowire.AppendBytes([]byte{0x1A}, append(first, second...))))
+	require.Equal(t, last.Machine, got.Machine)
+
+	core := []byte{0x08, 3, 0x1A, 2, 7, 7, 0x22, 1, 7, 0x2A, 1, 7}
+	state := protowire.AppendBytes([]byte{0x0A}, protowire.AppendBytes([]byte{0x0A}, core))
+	require.NoError(t, got.Parse(protowire.AppendBytes([]byte{0x1A}, state)))
+	require.Equal(t, wire.SPQRMachine{State: 1, Epoch: 3}, got.Machine)
+}
+
+// inner is the one bytes field that b consists of.
+func inner(t *testing.T, b []byte) []byte {
+	_, _, n := protowire.ConsumeTag(b)
+	v, m := protowire.ConsumeBytes(b[n:])
+	require.Equal(t, len(b), n+m)
+	return v
 }
 
 func TestSPQRStateMalformed(t *testing.T) {
