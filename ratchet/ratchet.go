@@ -62,8 +62,9 @@ const (
 )
 
 // A Session is one end of a conversation. Encrypt and Decrypt change it, only
-// on success. The zero value is not usable; a Session is used by one goroutine
-// at a time. It holds secrets, and prints as redacted.
+// on success. The zero value is not usable. A Session is used by one goroutine
+// at a time and not copied, as it overwrites keys when they are used up: Append
+// and Parse make another one. It holds secrets, and prints as redacted.
 type Session struct {
 	wire.Secret
 
@@ -81,7 +82,8 @@ type Params struct {
 	LocalRegistrationID, RemoteRegistrationID uint32
 	BaseKey                                   keys.PublicKey // the initiator's ephemeral key
 	// Self marks a session between two devices of one account, whose
-	// post-quantum chains may jump without limit (wire-core, Section 7.5).
+	// post-quantum chains have no limit of their own to a jump (wire-core,
+	// Section 7.5): DecryptOptions has one.
 	Self bool
 }
 
@@ -105,12 +107,7 @@ type Pending struct {
 //
 // The error is keys.ErrZeroAgreement when theirs is of small order.
 func Initiate(secret *[96]byte, p *Params, theirs keys.PublicKey, pending *Pending) (*Session, error) {
-	return initiate(secret, p, theirs, pending, keys.GeneratePrivateKey())
-}
-
-// initiate is Initiate with its ratchet key drawn.
-func initiate(secret *[96]byte, p *Params, theirs keys.PublicKey, pending *Pending, own *keys.PrivateKey) (*Session, error) {
-	root := [32]byte(secret[:32])
+	own, root := keys.GeneratePrivateKey(), [32]byte(secret[:32])
 	chainKey, err := rootStep(&root, own, theirs)
 	if err != nil {
 		return nil, err
