@@ -318,6 +318,21 @@ func TestOVF_01_LastCounter(t *testing.T) {
 	require.Equal(t, "again", read(t, bob, msg))
 }
 
+func TestOVF_01_LastIndexOfThePostQuantumRatchet(t *testing.T) {
+	alice, bob := newTalk(t)
+	var pq wire.SPQRState
+	w := stored(t, alice)
+	require.NoError(t, pq.Parse(w.PQRatchet))
+	pq.Chain.Links[pq.Chain.LinkCount-1].Send.Counter = math.MaxUint32
+	w.PQRatchet = pq.Append(nil)
+	s := parse(t, wire.AppendSession(nil, w))
+	before := s.Append(nil)
+	_, err := s.Encrypt(nil, nil)
+	require.ErrorIs(t, err, ratchet.ErrExhausted)
+	require.Equal(t, before, s.Append(nil))
+	say(t, bob, s, "receiving goes on")
+}
+
 func TestOVF_02_PreviousCounterOfNothing(t *testing.T) {
 	for sent, want := range map[int]uint32{0: 0, 1: 0, 2: 1, 7: 6} {
 		alice, bob := newPair(t)
