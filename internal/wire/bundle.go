@@ -42,18 +42,14 @@ type Bundle struct {
 // ParseBundle reads a bundle of at most MaxBundle bytes. Errors are
 // ErrTooLarge and ErrMalformed.
 func ParseBundle(b []byte) (Bundle, error) {
-	if err := tooLarge(b, MaxBundle); err != nil {
-		return Bundle{}, err
-	}
 	var m Bundle
-	if err := m.decode(b); err != nil {
-		return Bundle{}, err
-	}
-	return m, nil
+	r := bounded(b, MaxBundle)
+	m.decode(&r)
+	return orZero(m, r.err)
 }
 
-func (m *Bundle) decode(b []byte) error {
-	r, f, ids := reader{buf: b}, field{}, uint32(0)
+func (m *Bundle) decode(r *reader) {
+	f, ids := field{}, uint32(0)
 	for r.next(&f) {
 		ids |= 1 << f.num & (1<<4 | 1<<7 | 1<<9)
 		switch f.num {
@@ -92,7 +88,6 @@ func (m *Bundle) decode(b []byte) error {
 	r.require(ids, 1<<4|1<<9)
 	r.checkIDs(m.RegistrationID, m.DeviceID)
 	r.checkKeys(m.IdentityKey, m.SignedPreKey.Key, m.SignedPreKey.Signature, m.KEMPreKey.Key, m.KEMPreKey.Signature)
-	return r.err
 }
 
 func (r *reader) checkIDs(registration, device uint32) {

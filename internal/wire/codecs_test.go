@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"testing"
@@ -133,6 +134,9 @@ func value[T any](parse func([]byte) (T, error), write func([]byte, *T) []byte) 
 	return func(b []byte) ([]byte, error) {
 		v, err := parse(b)
 		if err != nil {
+			if !reflect.ValueOf(v).IsZero() {
+				return nil, errors.New("an error, and a value beside it")
+			}
 			return nil, err
 		}
 		return write(nil, &v), nil
@@ -143,6 +147,9 @@ func pointer[T any](parse func([]byte) (*T, error), write func([]byte, *T) []byt
 	return func(b []byte) ([]byte, error) {
 		v, err := parse(b)
 		if err != nil {
+			if v != nil {
+				return nil, errors.New("an error, and a value beside it")
+			}
 			return nil, err
 		}
 		return write(nil, v), nil
@@ -286,13 +293,13 @@ func peerDeviceFields() []fld { return []fld{num32(1, 127), num32(2, 16380), num
 // deviceCodecs are the bodies of a Device's own records.
 func deviceCodecs() []codec {
 	return []codec{
-		{name: "Self", fields: []fld{raw(1, seq(70)), num32(2, 16380), raw(3, []byte("alice")), num32(4, 2)}, round: roundSelf},
-		{name: "NextIDs", fields: []fld{num32(1, 1), num32(2, 1<<24), num32(3, 1<<32-1)}, round: roundNextIDs},
-		{name: "StoredPreKey", fields: []fld{raw(1, seq(70)), num64(2, 1<<41), num64(3, 1<<64-1)}, round: roundStored},
-		{name: "Identity", fields: []fld{raw(1, key33(1)), num64(2, 1<<41), raw(3, key33(2)), num32(4, 1)}, round: roundAccepted},
-		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex},
+		{name: "Self", fields: []fld{raw(1, seq(70)), num32(2, 16380), raw(3, []byte("alice")), num32(4, 2)}, round: roundSelf, limit: wire.MaxDeviceRecord},
+		{name: "NextIDs", fields: []fld{num32(1, 1), num32(2, 1<<24), num32(3, 1<<32-1)}, round: roundNextIDs, limit: wire.MaxDeviceRecord},
+		{name: "StoredPreKey", fields: []fld{raw(1, seq(70)), num64(2, 1<<41), num64(3, 1<<64-1)}, round: roundStored, limit: wire.MaxDeviceRecord},
+		{name: "Identity", fields: []fld{raw(1, key33(1)), num64(2, 1<<41), raw(3, key33(2)), num32(4, 1)}, round: roundAccepted, limit: wire.MaxDeviceRecord},
+		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex/Note", fields: noteFields(), frame: in(nil, 2), round: roundIndex},
-		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1)}, round: roundPeer},
+		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1)}, round: roundPeer, limit: wire.MaxDeviceRecord},
 		{name: "Peer/Device", fields: peerDeviceFields(), frame: in(nil, 1), round: roundPeer},
 	}
 }

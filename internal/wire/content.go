@@ -48,18 +48,13 @@ type Sync struct {
 // ParseContent reads a Content of at most MaxContent bytes. Errors are
 // ErrTooLarge and ErrMalformed.
 func ParseContent(b []byte) (*Content, error) {
-	if err := tooLarge(b, MaxContent); err != nil {
-		return nil, err
-	}
-	c := new(Content)
-	if err := c.decode(b); err != nil {
-		return nil, err
-	}
-	return c, nil
+	c, r := new(Content), bounded(b, MaxContent)
+	c.decode(&r)
+	return orZero(c, r.err)
 }
 
-func (c *Content) decode(b []byte) error {
-	r, f := reader{buf: b}, field{}
+func (c *Content) decode(r *reader) {
+	var f field
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -89,7 +84,6 @@ func (c *Content) decode(b []byte) error {
 			r.nested(c.Sync.decode(r.message(&f)))
 		}
 	}
-	return r.err
 }
 
 func (h *HostingContext) decode(b []byte) error {

@@ -1,10 +1,14 @@
 package wire
 
-import "fmt"
+import "slices"
 
 // The bodies of a Device's own records (design, Section 5). The format byte in
 // front of a record value belongs to package session. They are neither signed
 // nor hashed: proto3 rules, unknown fields are skipped.
+
+// MaxDeviceRecord is the largest body that is read, in bytes: a session and
+// notes on the archived ones.
+const MaxDeviceRecord = MaxSession + 64<<10
 
 // A Self is the body of the record "self": who a device is.
 type Self struct {
@@ -15,10 +19,11 @@ type Self struct {
 	Device         uint32 // 4
 }
 
-// ParseSelf reads a Self. The error is ErrMalformed.
+// ParseSelf reads a Self of at most MaxDeviceRecord bytes. Errors
+// are ErrTooLarge and ErrMalformed.
 func ParseSelf(b []byte) (Self, error) {
 	var s Self
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxDeviceRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -31,14 +36,14 @@ func ParseSelf(b []byte) (Self, error) {
 			r.uint32(&f, &s.Device)
 		}
 	}
-	return s, r.err
+	return orZero(s, r.err)
 }
 
 // AppendSelf appends the encoding of s.
 func AppendSelf(dst []byte, s *Self) []byte {
 	dst = appendBytes(dst, 1, s.Identity)
 	dst = appendUint(dst, 2, uint64(s.RegistrationID))
-	dst = appendBytes(dst, 3, []byte(s.User))
+	dst = appendString(dst, 3, s.User)
 	return appendUint(dst, 4, uint64(s.Device))
 }
 
@@ -48,10 +53,11 @@ type NextIDs struct {
 	PreKey, SignedPreKey, KEMPreKey uint32 // 1, 2, 3
 }
 
-// ParseNextIDs reads a NextIDs. The error is ErrMalformed.
+// ParseNextIDs reads a NextIDs of at most MaxDeviceRecord bytes. Errors
+// are ErrTooLarge and ErrMalformed.
 func ParseNextIDs(b []byte) (NextIDs, error) {
 	var n NextIDs
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxDeviceRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -62,7 +68,7 @@ func ParseNextIDs(b []byte) (NextIDs, error) {
 			r.uint32(&f, &n.KEMPreKey)
 		}
 	}
-	return n, r.err
+	return orZero(n, r.err)
 }
 
 // AppendNextIDs appends the encoding of n.
@@ -82,10 +88,11 @@ type StoredPreKey struct {
 	Published uint64 // 3; 0: not yet
 }
 
-// ParseStoredPreKey reads a StoredPreKey. The error is ErrMalformed.
+// ParseStoredPreKey reads a StoredPreKey of at most MaxDeviceRecord bytes. Errors
+// are ErrTooLarge and ErrMalformed.
 func ParseStoredPreKey(b []byte) (StoredPreKey, error) {
 	var s StoredPreKey
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxDeviceRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -96,7 +103,7 @@ func ParseStoredPreKey(b []byte) (StoredPreKey, error) {
 			r.uint64(&f, &s.Published)
 		}
 	}
-	return s, r.err
+	return orZero(s, r.err)
 }
 
 // AppendStoredPreKey appends the encoding of s.
@@ -115,10 +122,11 @@ type Identity struct {
 	Verified   bool   // 4
 }
 
-// ParseIdentity reads an Identity. The error is ErrMalformed.
+// ParseIdentity reads an Identity of at most MaxDeviceRecord bytes. Errors
+// are ErrTooLarge and ErrMalformed.
 func ParseIdentity(b []byte) (Identity, error) {
 	var id Identity
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxDeviceRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -131,7 +139,7 @@ func ParseIdentity(b []byte) (Identity, error) {
 			r.bool(&f, &id.Verified)
 		}
 	}
-	return id, r.err
+	return orZero(id, r.err)
 }
 
 // AppendIdentity appends the encoding of id.
@@ -139,10 +147,7 @@ func AppendIdentity(dst []byte, id *Identity) []byte {
 	dst = appendBytes(dst, 1, id.Accepted)
 	dst = appendUint(dst, 2, id.AcceptedAt)
 	dst = appendBytes(dst, 3, id.Seen)
-	if id.Verified {
-		dst = mustUint(dst, 4, 1)
-	}
-	return dst
+	return appendBool(dst, 4, id.Verified)
 }
 
 // HintSize is the length of a hint: the first bytes of SHA-256 of a receiver
@@ -165,25 +170,22 @@ type ArchivedNote struct {
 	Unaccepted bool   // 4: its remote identity was not the accepted one
 }
 
-// ParseSessionIndex reads a SessionIndex. The error is ErrMalformed.
+// ParseSessionIndex reads a SessionIndex of at most MaxDeviceRecord bytes. Errors
+// are ErrTooLarge and ErrMalformed.
 func ParseSessionIndex(b []byte) (SessionIndex, error) {
 	var s SessionIndex
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxDeviceRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
 			r.bytes(&f, &s.Current)
 		case 2:
-			var raw []byte
-			r.bytes(&f, &raw)
-			n, err := parseArchivedNote(raw)
-			if err != nil {
-				return s, err
-			}
+			n, err := parseArchivedNote(r.message(&f))
+			r.nested(err)
 			s.Archived = append(s.Archived, n)
 		}
 	}
-	return s, r.err
+	return orZero(s, r.err)
 }
 
 func parseArchivedNote(b []byte) (ArchivedNote, error) {
@@ -201,31 +203,38 @@ func parseArchivedNote(b []byte) (ArchivedNote, error) {
 			r.bool(&f, &n.Unaccepted)
 		}
 	}
-	if r.err == nil && (len(n.Name) != 32 || len(n.Hints)%HintSize != 0) {
-		r.err = fmt.Errorf("%w: archive note", ErrMalformed)
+	if len(n.Name) != 32 || len(n.Hints)%HintSize != 0 {
+		r.fail("archive note")
 	}
-	return n, r.err
+	return orZero(n, r.err)
 }
 
 // AppendSessionIndex appends the encoding of s.
 func AppendSessionIndex(dst []byte, s *SessionIndex) []byte {
+	size := sizeMustBytes(1, len(s.Current))
+	for i := range s.Archived {
+		size += sizeMustBytes(2, s.Archived[i].size())
+	}
+	dst = slices.Grow(dst, size)
 	if s.Current != nil {
 		dst = mustBytes(dst, 1, s.Current)
 	}
 	for i := range s.Archived {
-		dst = mustBytes(dst, 2, appendArchivedNote(nil, &s.Archived[i]))
+		dst = s.Archived[i].append(dst)
 	}
 	return dst
 }
 
-func appendArchivedNote(dst []byte, n *ArchivedNote) []byte {
+func (n *ArchivedNote) size() int {
+	return sizeBytes(1, len(n.Name)) + sizeUint(2, n.ArchivedAt) + sizeBytes(3, len(n.Hints)) + sizeBool(4, n.Unaccepted)
+}
+
+func (n *ArchivedNote) append(dst []byte) []byte {
+	dst = mustLen(dst, 2, n.size())
 	dst = appendBytes(dst, 1, n.Name)
 	dst = appendUint(dst, 2, n.ArchivedAt)
 	dst = appendBytes(dst, 3, n.Hints)
-	if n.Unaccepted {
-		dst = mustUint(dst, 4, 1)
-	}
-	return dst
+	return appendBool(dst, 4, n.Unaccepted)
 }
 
 // A Peer is the body of the record "peer": what is known of a user.
@@ -241,25 +250,22 @@ type PeerDevice struct {
 	StaleSince     uint64 // 3: milliseconds since 1970; 0: not stale
 }
 
-// ParsePeer reads a Peer. The error is ErrMalformed.
+// ParsePeer reads a Peer of at most MaxDeviceRecord bytes. Errors
+// are ErrTooLarge and ErrMalformed.
 func ParsePeer(b []byte) (Peer, error) {
 	var p Peer
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxDeviceRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
-			var raw []byte
-			r.bytes(&f, &raw)
-			d, err := parsePeerDevice(raw)
-			if err != nil {
-				return p, err
-			}
+			d, err := parsePeerDevice(r.message(&f))
+			r.nested(err)
 			p.Devices = append(p.Devices, d)
 		case 2:
 			r.bool(&f, &p.Blocked)
 		}
 	}
-	return p, r.err
+	return orZero(p, r.err)
 }
 
 func parsePeerDevice(b []byte) (PeerDevice, error) {
@@ -275,19 +281,17 @@ func parsePeerDevice(b []byte) (PeerDevice, error) {
 			r.uint64(&f, &d.StaleSince)
 		}
 	}
-	return d, r.err
+	return orZero(d, r.err)
 }
 
 // AppendPeer appends the encoding of p.
 func AppendPeer(dst []byte, p *Peer) []byte {
 	for i := range p.Devices {
 		d := &p.Devices[i]
-		raw := appendUint(nil, 1, uint64(d.ID))
-		raw = appendUint(raw, 2, uint64(d.RegistrationID))
-		dst = mustBytes(dst, 1, appendUint(raw, 3, d.StaleSince))
+		dst = mustLen(dst, 1, sizeUint(1, uint64(d.ID))+sizeUint(2, uint64(d.RegistrationID))+sizeUint(3, d.StaleSince))
+		dst = appendUint(dst, 1, uint64(d.ID))
+		dst = appendUint(dst, 2, uint64(d.RegistrationID))
+		dst = appendUint(dst, 3, d.StaleSince)
 	}
-	if p.Blocked {
-		dst = mustUint(dst, 2, 1)
-	}
-	return dst
+	return appendBool(dst, 2, p.Blocked)
 }

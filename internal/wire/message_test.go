@@ -177,14 +177,28 @@ func TestAppendGrowsOnce(t *testing.T) {
 	require.NoError(t, err)
 	c, err := wire.ParseContent(encode(contentFields()))
 	require.NoError(t, err)
+	x, err := wire.ParseSessionIndex(encode([]fld{raw(1, seq(9)), sub(2, noteFields()), sub(2, noteFields())}))
+	require.NoError(t, err)
 	for name, write := range map[string]func(){
 		"SignalMessage":       func() { _ = append(wire.AppendSignalMessage(nil, &m.Message), mac...) },
 		"PreKeySignalMessage": func() { _ = wire.AppendPreKeySignalMessage(nil, &m) },
 		"Session":             func() { _ = wire.AppendSession(nil, s) },
 		"Content":             func() { _ = wire.AppendContent(nil, c) },
+		"SessionIndex":        func() { _ = wire.AppendSessionIndex(nil, &x) },
 	} {
 		// One; with the race detector slices.Grow makes two.
 		require.LessOrEqual(t, testing.AllocsPerRun(10, write), 2.0, name)
+	}
+}
+
+// The caller finds room for the MAC.
+func TestRoomForTheMAC(t *testing.T) {
+	m, err := wire.ParseSignalMessage(frameSignal(encode(signalFields())))
+	require.NoError(t, err)
+	for n := range 40 {
+		m.Ciphertext = seq(n)
+		b := wire.AppendSignalMessage(nil, &m)
+		require.GreaterOrEqual(t, cap(b)-len(b), wire.MACSize)
 	}
 }
 

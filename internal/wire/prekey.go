@@ -18,10 +18,7 @@ type IdentityKeyPairRecord struct {
 // keys are not checked. Errors are ErrTooLarge and ErrMalformed.
 func ParseIdentityKeyPairRecord(b []byte) (IdentityKeyPairRecord, error) {
 	var rec IdentityKeyPairRecord
-	if err := tooLarge(b, MaxKeyRecord); err != nil {
-		return rec, err
-	}
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxKeyRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -30,10 +27,7 @@ func ParseIdentityKeyPairRecord(b []byte) (IdentityKeyPairRecord, error) {
 			r.bytes(&f, &rec.Private)
 		}
 	}
-	if r.err != nil {
-		return IdentityKeyPairRecord{}, r.err
-	}
-	return rec, nil
+	return orZero(rec, r.err)
 }
 
 // AppendIdentityKeyPairRecord appends the encoding of rec.
@@ -56,10 +50,7 @@ type PreKeyRecord struct {
 // not checked. Errors are ErrTooLarge and ErrMalformed.
 func ParsePreKeyRecord(b []byte) (PreKeyRecord, error) {
 	var rec PreKeyRecord
-	if err := tooLarge(b, MaxKeyRecord); err != nil {
-		return rec, err
-	}
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxKeyRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -70,10 +61,7 @@ func ParsePreKeyRecord(b []byte) (PreKeyRecord, error) {
 			r.bytes(&f, &rec.Private)
 		}
 	}
-	if r.err != nil {
-		return PreKeyRecord{}, r.err
-	}
-	return rec, nil
+	return orZero(rec, r.err)
 }
 
 // AppendPreKeyRecord appends the encoding of rec.
@@ -100,10 +88,7 @@ type SignedPreKeyRecord struct {
 // and signature are not checked. Errors are ErrTooLarge and ErrMalformed.
 func ParseSignedPreKeyRecord(b []byte) (SignedPreKeyRecord, error) {
 	var rec SignedPreKeyRecord
-	if err := tooLarge(b, MaxKeyRecord); err != nil {
-		return rec, err
-	}
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxKeyRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -118,10 +103,7 @@ func ParseSignedPreKeyRecord(b []byte) (SignedPreKeyRecord, error) {
 			r.fixed64(&f, &rec.Created)
 		}
 	}
-	if r.err != nil {
-		return SignedPreKeyRecord{}, r.err
-	}
-	return rec, nil
+	return orZero(rec, r.err)
 }
 
 // AppendSignedPreKeyRecord appends the encoding of rec.

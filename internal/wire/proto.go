@@ -27,6 +27,18 @@ type reader struct {
 	err error
 }
 
+// bounded returns the reader of a parser: its error is ErrTooLarge for more
+// than limit bytes.
+func bounded(b []byte, limit int) reader { return reader{buf: b, err: tooLarge(b, limit)} }
+
+// orZero returns v, or with an error the zero value: what a parser returns.
+func orZero[T any](v T, err error) (T, error) {
+	if err != nil {
+		v = *new(T)
+	}
+	return v, err
+}
+
 func (r *reader) fail(what string) bool {
 	if r.err == nil {
 		r.err = fmt.Errorf("%w: %s", ErrMalformed, what)
@@ -272,6 +284,13 @@ func sizeUint(num protowire.Number, v uint64) int {
 
 func sizeMustUint(num protowire.Number, v uint64) int {
 	return protowire.SizeTag(num) + protowire.SizeVarint(v)
+}
+
+func sizeBool(num protowire.Number, v bool) int {
+	if !v {
+		return 0
+	}
+	return sizeMustUint(num, 1)
 }
 
 func sizeBytes(num protowire.Number, n int) int {

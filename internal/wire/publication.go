@@ -32,10 +32,7 @@ func ParsePublication(b []byte) (*Publication, error) {
 		return nil, fmt.Errorf("%w: over %d prekeys", ErrTooLarge, MaxPublishedPreKeys)
 	}
 	m := &Publication{PreKeys: make([]PreKey, 0, ec), KEMPreKeys: make([]SignedPreKey, 0, kem)}
-	if err := m.decode(b); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return orZero(m, m.decode(b))
 }
 
 // countEntries counts the fields of a number, as far as b reads. Those too

@@ -216,6 +216,16 @@ func TestPublicationIsBounded(t *testing.T) {
 	}
 }
 
+// Hints are whole.
+func TestArchivedNoteHints(t *testing.T) {
+	fs := noteFields()
+	for n := range 33 {
+		fs[2].b = seq(n)
+		_, err := wire.ParseSessionIndex(encode([]fld{sub(2, fs)}))
+		require.Equal(t, n%wire.HintSize == 0, err == nil, "%d", n)
+	}
+}
+
 // A prekey of a publication has all of its parts or none.
 func TestPublicationPreKeys(t *testing.T) {
 	for _, num := range []protowire.Number{4, 5} {

@@ -52,11 +52,8 @@ func NewDecryptionErrorMessage(original []byte, typ MessageType, timestamp uint6
 // ParseDecryptionErrorMessage reads a message of at most MaxPlaintextContent
 // bytes. Errors are ErrTooLarge and ErrMalformed.
 func ParseDecryptionErrorMessage(b []byte) (DecryptionErrorMessage, error) {
-	if err := tooLarge(b, MaxPlaintextContent); err != nil {
-		return DecryptionErrorMessage{}, err
-	}
 	var m DecryptionErrorMessage
-	r, f, seen := reader{buf: b}, field{}, uint32(0)
+	r, f, seen := bounded(b, MaxPlaintextContent), field{}, uint32(0)
 	for r.next(&f) {
 		seen |= 1 << f.num
 		switch f.num {
@@ -69,10 +66,7 @@ func ParseDecryptionErrorMessage(b []byte) (DecryptionErrorMessage, error) {
 		}
 	}
 	r.require(seen, 1<<2)
-	if r.err != nil {
-		return DecryptionErrorMessage{}, r.err
-	}
-	return m, nil
+	return orZero(m, r.err)
 }
 
 // AppendDecryptionErrorMessage appends the encoding of m. Timestamp and

@@ -50,11 +50,8 @@ type SenderMessageKey struct {
 // its states the MaxSenderKeyStates newest are kept. Keys are not checked.
 // Errors are ErrTooLarge and ErrMalformed.
 func ParseSenderKeyRecord(b []byte) (*SenderKeyRecord, error) {
-	if err := tooLarge(b, MaxSenderKeyRecord); err != nil {
-		return nil, err
-	}
 	rec := new(SenderKeyRecord)
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxSenderKeyRecord), field{}
 	for r.next(&f) {
 		if f.num != 1 {
 			continue
@@ -65,10 +62,7 @@ func ParseSenderKeyRecord(b []byte) (*SenderKeyRecord, error) {
 			rec.States = append(rec.States, s)
 		}
 	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	return rec, nil
+	return orZero(rec, r.err)
 }
 
 func (s *SenderKeyState) decode(b []byte) error {

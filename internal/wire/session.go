@@ -24,11 +24,8 @@ type SessionRecord struct {
 // archived sessions the MaxArchived newest are kept; the sessions themselves
 // are not looked at. Errors are ErrTooLarge and ErrMalformed.
 func ParseSessionRecord(b []byte) (SessionRecord, error) {
-	if err := tooLarge(b, MaxSessionRecord); err != nil {
-		return SessionRecord{}, err
-	}
 	var rec SessionRecord
-	r, f := reader{buf: b}, field{}
+	r, f := bounded(b, MaxSessionRecord), field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -44,10 +41,7 @@ func ParseSessionRecord(b []byte) (SessionRecord, error) {
 			}
 		}
 	}
-	if r.err != nil {
-		return SessionRecord{}, r.err
-	}
-	return rec, nil
+	return orZero(rec, r.err)
 }
 
 // AppendSessionRecord appends the encoding of rec, with the MaxArchived
@@ -106,18 +100,13 @@ type PendingKEM struct {
 // not checked. Of more receiving chains than MaxReceivers the last ones are
 // kept. Errors are ErrTooLarge and ErrMalformed.
 func ParseSession(b []byte) (*Session, error) {
-	if err := tooLarge(b, MaxSession); err != nil {
-		return nil, err
-	}
-	s := new(Session)
-	if err := s.decode(b); err != nil {
-		return nil, err
-	}
-	return s, nil
+	s, r := new(Session), bounded(b, MaxSession)
+	s.decode(&r)
+	return orZero(s, r.err)
 }
 
-func (s *Session) decode(b []byte) error {
-	r, f := reader{buf: b}, field{}
+func (s *Session) decode(r *reader) {
+	var f field
 	for r.next(&f) {
 		switch f.num {
 		case 1:
@@ -139,10 +128,9 @@ func (s *Session) decode(b []byte) error {
 		case 15:
 			r.bytes(&f, &s.PQRatchet)
 		default:
-			s.decodeNested(&r, &f)
+			s.decodeNested(r, &f)
 		}
 	}
-	return r.err
 }
 
 func (s *Session) decodeNested(r *reader, f *field) {

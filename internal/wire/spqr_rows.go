@@ -170,8 +170,6 @@ func (d *SPQRDecoder) append(dst []byte, num protowire.Number) []byte {
 	dst = appendUint(dst, 1, uint64(d.Words))
 	dst = appendUint(dst, 2, SPQRRowCount)
 	dst = append(dst, d.Points.encoded...)
-	if d.Complete {
-		dst = appendUint(dst, 4, 1)
-	}
+	dst = appendBool(dst, 4, d.Complete)
 	return closeSPQR(dst, at, 2)
 }
