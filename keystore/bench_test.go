@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
@@ -14,7 +15,7 @@ func BenchmarkLoadCommit(b *testing.B) {
 	changes := make([]keystore.Change, 3)
 	value := make([]byte, 3000)
 	for i := range keys {
-		keys[i] = key("session", "alice", strconv.Itoa(i))
+		keys[i] = storetest.Key("session", "alice", strconv.Itoa(i))
 	}
 	for i := range changes {
 		changes[i] = keystore.Change{Op: keystore.Put, Key: keys[i], Value: value}

@@ -41,7 +41,7 @@ func NewMemory() *Memory { return new(Memory) }
 // Load implements [Store].
 func (m *Memory) Load(ctx context.Context, keys ...Key) ([]Record, error) {
 	for i := range keys {
-		if !keys[i].valid() {
+		if !keys[i].Valid() {
 			return nil, fmt.Errorf("%w: load of key %d: empty scope or kind", ErrInvalid, i)
 		}
 	}
@@ -59,7 +59,7 @@ func (m *Memory) Load(ctx context.Context, keys ...Key) ([]Record, error) {
 
 // Commit implements [Store].
 func (m *Memory) Commit(ctx context.Context, changes ...Change) (uint64, error) {
-	if err := validate(changes); err != nil {
+	if err := Validate(changes); err != nil {
 		return 0, err
 	}
 	m.mu.Lock()
@@ -228,47 +228,6 @@ func (m *Memory) one(ctx context.Context, k Key) (Record, error) {
 		return Record{}, err
 	}
 	return m.record(k), nil
-}
-
-// validate finds the faults of a Commit that do not depend on what the store
-// holds.
-func validate(changes []Change) error {
-	for i := range changes {
-		c := &changes[i]
-		if c.Op < Put || c.Op > Check {
-			return fmt.Errorf("%w: change %d: unknown op %d", ErrInvalid, i, c.Op)
-		}
-		if !c.Key.valid() {
-			return fmt.Errorf("%w: change %d: empty scope or kind", ErrInvalid, i)
-		}
-	}
-	if i, j, found := sameKey(changes); found {
-		return fmt.Errorf("%w: changes %d and %d are of the same key", ErrInvalid, i, j)
-	}
-	return nil
-}
-
-// sameKey finds two changes of one key. The usual Commit has a few changes,
-// for which no map is built.
-func sameKey(changes []Change) (i, j int, found bool) {
-	if len(changes) <= 16 {
-		for j := range changes {
-			for i := range j {
-				if changes[i].Key == changes[j].Key {
-					return i, j, true
-				}
-			}
-		}
-		return 0, 0, false
-	}
-	seen := make(map[Key]int, len(changes))
-	for j := range changes {
-		if i, found := seen[changes[j].Key]; found {
-			return i, j, true
-		}
-		seen[changes[j].Key] = j
-	}
-	return 0, 0, false
 }
 
 // Format implements [fmt.Formatter].

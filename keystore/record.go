@@ -19,7 +19,9 @@ type Key struct {
 	Name string
 }
 
-func (k Key) valid() bool { return k.Scope != "" && k.Kind != "" }
+// Valid tells whether k has a Scope and a Kind, as every key that is loaded or
+// committed must have.
+func (k Key) Valid() bool { return k.Scope != "" && k.Kind != "" }
 
 // A Record is a key and what a store has under it. The zero Record is none.
 //

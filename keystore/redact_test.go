@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
@@ -34,10 +35,10 @@ func printed(t *testing.T, v any) string {
 
 func TestMEM_03_NothingPrintsValues(t *testing.T) {
 	s := keystore.NewMemory()
-	k := key("k", "o", "n")
-	c := put(k, 0, secret)
-	mustCommit(t, s, c)
-	r := load(t, s, k)
+	k := storetest.Key("k", "o", "n")
+	c := storetest.Put(k, 0, secret)
+	storetest.Commit(t, s, c)
+	r := storetest.Load(t, s, k)
 	require.Equal(t, secret, string(r.Value))
 	var store keystore.Store = s
 	for _, v := range []any{
@@ -68,7 +69,7 @@ func TestMEM_02_ErrorTexts(t *testing.T) {
 	noKind := k
 	noKind.Kind = ""
 	for _, changes := range [][]keystore.Change{
-		{put(k, 9, secret)}, {put(k, 0, secret), put(k, 0, secret)}, {put(noKind, 0, secret)}, {{Op: 9, Key: k, Value: []byte(secret)}},
+		{storetest.Put(k, 9, secret)}, {storetest.Put(k, 0, secret), storetest.Put(k, 0, secret)}, {storetest.Put(noKind, 0, secret)}, {{Op: 9, Key: k, Value: []byte(secret)}},
 	} {
 		_, err := s.Commit(ctx, changes...)
 		require.Error(t, err)

@@ -1,4 +1,4 @@
-package keystore_test
+package storetest
 
 import (
 	"context"
@@ -22,8 +22,7 @@ func requireListError(t *testing.T, seq iter.Seq2[keystore.Record, error], want 
 	require.Equal(t, 1, steps)
 }
 
-func TestListSelects(t *testing.T) {
-	s := keystore.NewMemory()
+func listSelects(t *testing.T, s keystore.Store) {
 	values := []string{"a", "b", ""}
 	var keys []keystore.Key
 	for _, scope := range values[:2] {
@@ -36,7 +35,7 @@ func TestListSelects(t *testing.T) {
 		}
 	}
 	for _, k := range keys {
-		mustCommit(t, s, put(k, 0, "v"))
+		Commit(t, s, Put(k, 0, "v"))
 	}
 	for _, scope := range append(values, "c") {
 		for _, kind := range append(values, "c") {
@@ -47,7 +46,7 @@ func TestListSelects(t *testing.T) {
 						want[k] = true
 					}
 				}
-				got := all(t, s, scope, kind, owner)
+				got := All(t, s, scope, kind, owner)
 				require.Len(t, got, len(want))
 				for k, r := range got {
 					require.True(t, want[k])
@@ -61,21 +60,20 @@ func TestListSelects(t *testing.T) {
 
 // The loop may change what it lists: each record that is there all the time
 // comes once, those deleted before their turn do not come.
-func TestCommitInsideList(t *testing.T) {
-	s := keystore.NewMemory()
+func commitInsideList(t *testing.T, s keystore.Store) {
 	const n = 50
 	for i := range n {
-		mustCommit(t, s, put(key("k", "o", strconv.Itoa(i)), 0, "old"))
+		Commit(t, s, Put(Key("k", "o", strconv.Itoa(i)), 0, "old"))
 	}
 	seen := map[keystore.Key]bool{}
 	for r, err := range s.List(ctx, "scope", "k", "o") {
 		require.NoError(t, err)
 		require.NotContains(t, seen, r.Key)
 		seen[r.Key] = true
-		mustCommit(t, s, del(r.Key, r.Version), put(key("k", "o", "new"+r.Key.Name), 0, "new"))
+		Commit(t, s, Delete(r.Key, r.Version), Put(Key("k", "o", "new"+r.Key.Name), 0, "new"))
 	}
 	require.GreaterOrEqual(t, len(seen), n)
-	for k := range all(t, s, "", "", "") {
+	for k := range All(t, s, "", "", "") {
 		require.Equal(t, "new", k.Name[:3])
 	}
 
@@ -84,22 +82,21 @@ func TestCommitInsideList(t *testing.T) {
 	for _, err := range s.List(ctx, "", "", "") {
 		require.NoError(t, err)
 		if steps++; steps == 1 {
-			for _, r := range all(t, s, "", "", "") {
-				mustCommit(t, s, del(r.Key, r.Version))
+			for _, r := range All(t, s, "", "", "") {
+				Commit(t, s, Delete(r.Key, r.Version))
 			}
 		}
 	}
 	require.Equal(t, 1, steps)
 }
 
-func TestListIsReusableAndStops(t *testing.T) {
-	s := keystore.NewMemory()
+func listIsReusableAndStops(t *testing.T, s keystore.Store) {
 	seq := s.List(ctx, "", "", "")
 	for range seq {
 		t.Fatal("nothing is there yet")
 	}
 	for i := range 5 {
-		mustCommit(t, s, put(key("k", "o", strconv.Itoa(i)), 0, "v"))
+		Commit(t, s, Put(Key("k", "o", strconv.Itoa(i)), 0, "v"))
 	}
 	for range 2 {
 		n := 0
@@ -113,26 +110,30 @@ func TestListIsReusableAndStops(t *testing.T) {
 	}
 }
 
-func TestListEndsEarly(t *testing.T) {
-	for name, end := range map[string]func(*keystore.Memory, context.CancelFunc){
-		"cancelled": func(_ *keystore.Memory, cancel context.CancelFunc) { cancel() },
-		"closed":    func(s *keystore.Memory, _ context.CancelFunc) { s.Close() },
-	} {
-		s := keystore.NewMemory()
-		for i := range 5 {
-			mustCommit(t, s, put(key("k", "o", strconv.Itoa(i)), 0, "v"))
-		}
-		c, cancel := context.WithCancel(ctx)
-		var errs []error
-		for r, err := range s.List(c, "", "", "") {
-			if errs = append(errs, err); len(errs) == 2 {
-				end(s, cancel)
-			}
-			require.Equal(t, err == nil, r.Version != 0)
-		}
-		cancel()
-		require.Len(t, errs, 3, name)
-		require.NoError(t, errs[1], name)
-		require.Error(t, errs[2], name)
+func listEndsWhenCancelled(t *testing.T, s keystore.Store) {
+	listEndsEarly(t, s, func(cancel context.CancelFunc) { cancel() }, context.Canceled)
+}
+
+func listEndsWhenClosed(t *testing.T, s keystore.Store) {
+	listEndsEarly(t, s, func(context.CancelFunc) { require.NoError(t, s.Close()) }, keystore.ErrClosed)
+}
+
+// listEndsEarly calls end at the second record of five, and requires the error
+// in place of the third.
+func listEndsEarly(t *testing.T, s keystore.Store, end func(context.CancelFunc), want error) {
+	for i := range 5 {
+		Commit(t, s, Put(Key("k", "o", strconv.Itoa(i)), 0, "v"))
 	}
+	c, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var errs []error
+	for r, err := range s.List(c, "", "", "") {
+		if errs = append(errs, err); len(errs) == 2 {
+			end(cancel)
+		}
+		require.Equal(t, err == nil, r.Version != 0)
+	}
+	require.Len(t, errs, 3)
+	require.NoError(t, errs[1])
+	require.ErrorIs(t, errs[2], want)
 }

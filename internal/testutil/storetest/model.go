@@ -1,4 +1,4 @@
-package keystore_test
+package storetest
 
 import (
 	"errors"
@@ -123,22 +123,24 @@ func (m *model) checkList(t *rapid.T, s keystore.Store) {
 	maps.DeleteFunc(want, func(k keystore.Key, _ keystore.Record) bool {
 		return ask.Scope != "" && ask.Scope != k.Scope || ask.Kind != "" && ask.Kind != k.Kind || ask.Owner != "" && ask.Owner != k.Owner
 	})
-	got := all(t, s, ask.Scope, ask.Kind, ask.Owner)
+	got := All(t, s, ask.Scope, ask.Kind, ask.Owner)
 	require.Len(t, got, len(want))
 	for k, r := range got {
 		equalRecord(t, want[k], r)
 	}
 }
 
-func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+// checkModel does random work on a store and its model.
+func checkModel(t *testing.T, open Opener) {
+	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{records: map[keystore.Key]keystore.Record{}}
-		s := keystore.NewMemory()
-		t.Repeat(map[string]func(*rapid.T){
+		s := open(t)
+		defer s.Close()
+		rt.Repeat(map[string]func(*rapid.T){
 			"commit": func(t *rapid.T) { m.checkCommit(t, s) },
 			"load":   func(t *rapid.T) { m.checkLoad(t, s) },
 			"list":   func(t *rapid.T) { m.checkList(t, s) },
-			"":       func(t *rapid.T) { require.Equal(t, m.newest, generation(t, s)) },
+			"":       func(t *rapid.T) { require.Equal(t, m.newest, Generation(t, s)) },
 		})
 	})
 }

@@ -1,4 +1,4 @@
-package keystore_test
+package storetest
 
 import (
 	"encoding/binary"
@@ -9,20 +9,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 const (
 	accounts = 8
-	workers  = 16
-	moves    = 200
+	workers  = 64
+	moves    = 50
 )
 
-func account(i int) keystore.Key { return key("account", "o", strconv.Itoa(i)) }
+func account(i int) keystore.Key { return Key("account", "o", strconv.Itoa(i)) }
 
 func balance(r keystore.Record) uint64 {
 	if len(r.Value) != 8 {
@@ -42,8 +39,8 @@ func move(s keystore.Store, from, to keystore.Key) (uint64, error) {
 			return 0, err
 		}
 		v, err := s.Commit(ctx,
-			put(from, r[0].Version, amount(balance(r[0])-1)),
-			put(to, r[1].Version, amount(balance(r[1])+1)))
+			Put(from, r[0].Version, amount(balance(r[0])-1)),
+			Put(to, r[1].Version, amount(balance(r[1])+1)))
 		if _, lost := errors.AsType[*keystore.ConflictError](err); !lost {
 			return v, err
 		}
@@ -52,12 +49,11 @@ func move(s keystore.Store, from, to keystore.Key) (uint64, error) {
 
 // Workers move amounts between accounts while others look on: the sum never
 // changes in a snapshot, no version is given twice, no update is lost.
-func TestConcurrentUse(t *testing.T) {
-	s := keystore.NewMemory()
+func concurrentUse(t *testing.T, s keystore.Store) {
 	for i := range accounts {
-		mustCommit(t, s, put(account(i), 0, amount(1000)))
+		Commit(t, s, Put(account(i), 0, amount(1000)))
 	}
-	start := generation(t, s)
+	start := Generation(t, s)
 	var versions sync.Map
 	var movers, watchers sync.WaitGroup
 	var done atomic.Bool
@@ -84,7 +80,7 @@ func TestConcurrentUse(t *testing.T) {
 	movers.Wait()
 	done.Store(true)
 	watchers.Wait()
-	require.Equal(t, start+workers*moves, generation(t, s))
+	require.GreaterOrEqual(t, Generation(t, s), start+workers*moves)
 	watch(t, s)
 }
 
@@ -118,16 +114,15 @@ func watch(t *testing.T, s keystore.Store) {
 }
 
 // Of many that expect the same, one wins.
-func TestOneWins(t *testing.T) {
-	s := keystore.NewMemory()
-	k := key("k", "o", "n")
+func oneWins(t *testing.T, s keystore.Store) {
+	k := Key("k", "o", "n")
 	for round := range 50 {
-		expect := load(t, s, k).Version
+		expect := Load(t, s, k).Version
 		var wins atomic.Int32
 		var wg sync.WaitGroup
 		for w := range workers {
 			wg.Go(func() {
-				if _, err := s.Commit(ctx, put(k, expect, strconv.Itoa(w))); err == nil {
+				if _, err := s.Commit(ctx, Put(k, expect, strconv.Itoa(w))); err == nil {
 					wins.Add(1)
 				}
 			})
@@ -137,14 +132,13 @@ func TestOneWins(t *testing.T) {
 	}
 }
 
-func TestCloseWhileInUse(t *testing.T) {
-	s := keystore.NewMemory()
+func closeWhileInUse(t *testing.T, s keystore.Store) {
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			k := key("k", "o", strconv.Itoa(w))
+			k := Key("k", "o", strconv.Itoa(w))
 			for v := uint64(0); ; {
-				next, err := s.Commit(ctx, put(k, v, "value"))
+				next, err := s.Commit(ctx, Put(k, v, "value"))
 				if err != nil {
 					if !errors.Is(err, keystore.ErrClosed) {
 						t.Error(err)

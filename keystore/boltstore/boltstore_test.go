@@ -1,0 +1,34 @@
+//go:build !wasm
+
+package boltstore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/keystore/boltstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open opens a store in a directory of its own.
+func open(t testing.TB) *boltstore.Store {
+	return reopen(t, filepath.Join(t.TempDir(), "store"))
+}
+
+func reopen(t testing.TB, path string) *boltstore.Store {
+	t.Helper()
+	s, err := boltstore.Open(path, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestBehaviour(t *testing.T) {
+	storetest.Run(t, func(t testing.TB) keystore.Store { return open(t) })
+}

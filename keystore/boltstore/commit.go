@@ -1,0 +1,308 @@
+//go:build !wasm
+
+package boltstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+// maxBatch bounds the bytes of the Commits that share a flush, one alone
+// excepted.
+const maxBatch = 16 << 20
+
+// A request is a Commit that waits. Whoever has the turn takes it from the
+// queue, owns it from then on, and closes done once version and err are set.
+type request struct {
+	ctx     context.Context
+	steps   []step
+	size    int
+	done    chan struct{}
+	version uint64
+	err     error
+}
+
+// A step is a change in its stored form.
+type step struct {
+	change *keystore.Change
+	key    []byte
+	value  []byte // of a Put, without its version, and without where it is if that is outside
+	found  uint64 // id of the large value that the record had, 0 for none
+}
+
+// Commit implements [keystore.Store].
+func (s *Store) Commit(ctx context.Context, changes ...keystore.Change) (uint64, error) {
+	if err := keystore.Validate(changes); err != nil {
+		return 0, err
+	}
+	s.use.RLock()
+	defer s.use.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	r := newRequest(ctx, changes)
+	s.mu.Lock()
+	s.queue = append(s.queue, r)
+	s.mu.Unlock()
+	for {
+		select {
+		case <-r.done:
+			return r.version, r.err
+		case s.turn <- struct{}{}:
+			s.lead()
+		case <-ctx.Done():
+			if s.withdraw(r) {
+				return 0, ctx.Err()
+			}
+			<-r.done // someone has it, and cannot let go
+			return r.version, r.err
+		}
+	}
+}
+
+func newRequest(ctx context.Context, changes []keystore.Change) *request {
+	r := &request{ctx: ctx, steps: make([]step, len(changes)), done: make(chan struct{})}
+	for i := range changes {
+		r.steps[i] = newStep(&changes[i])
+		r.size += len(changes[i].Value)
+	}
+	return r
+}
+
+func newStep(c *keystore.Change) step {
+	size, form := storedSize(&c.Key), byte(inline)
+	if len(c.Value) > inlineMax {
+		form = outside
+	} else if c.Op == keystore.Put {
+		size += len(c.Value)
+	}
+	key := appendKey(make([]byte, 0, size), &c.Key)
+	st := step{change: c, key: key[:len(key):len(key)]}
+	if c.Op == keystore.Put {
+		st.value = appendHeader(key, &c.Key, form)[len(key):]
+		if form == inline {
+			st.value = append(st.value, c.Value...)
+		}
+	}
+	return st
+}
+
+// withdraw takes a request back, unless it is taken already.
+func (s *Store) withdraw(r *request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.queue, r)
+	if i < 0 {
+		return false
+	}
+	s.queue = slices.Delete(s.queue, i, i+1)
+	return true
+}
+
+// lead makes the Commits that wait, and gives the turn away. Those whose
+// predecessors' flush has just ended are let in first: they would fill the
+// flush after this one otherwise, and this one were for one of them alone.
+func (s *Store) lead() {
+	defer func() { <-s.turn }()
+	runtime.Gosched()
+	batch := s.take()
+	s.make(batch)
+	for _, r := range batch {
+		close(r.done)
+	}
+}
+
+// take takes requests from the queue, and answers those whose context has
+// ended.
+func (s *Store) take() (batch []*request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, size := 0, 0
+	for ; n < len(s.queue); n++ {
+		r := s.queue[n]
+		if r.err = r.ctx.Err(); r.err != nil {
+			close(r.done)
+			continue
+		}
+		if size += r.size; size > maxBatch && len(batch) > 0 {
+			break
+		}
+		batch = append(batch, r)
+	}
+	s.queue = slices.Delete(s.queue, 0, n)
+	return batch
+}
+
+// make makes Commits in one transaction. If that fails as a whole, it makes
+// them one by one, since one of them may be to blame.
+func (s *Store) make(batch []*request) {
+	err := s.write(batch)
+	if err == nil || len(batch) < 2 || s.health.unfit(true) != nil {
+		fail(batch, err)
+		return
+	}
+	for i := range batch {
+		fail(batch[i:i+1], s.write(batch[i:i+1]))
+	}
+}
+
+func fail(batch []*request, err error) {
+	if err == nil {
+		return
+	}
+	for _, r := range batch {
+		r.version, r.err = 0, err
+	}
+}
+
+// write makes Commits in one transaction, and sets what each returns. Its error
+// is of all of them.
+func (s *Store) write(batch []*request) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	tx, err := s.begin(true)
+	if err != nil {
+		return err
+	}
+	defer s.rollback(tx)
+	var old, newest uint64
+	err = guard(func() error {
+		t, err := newTables(tx)
+		if err != nil {
+			return err
+		}
+		old = t.records.Sequence()
+		newest, err = t.judge(batch, old)
+		return err
+	})
+	if err != nil {
+		return s.damaged(err)
+	}
+	if newest == old {
+		return nil // nothing to write
+	}
+	if err := guard(func() error { return s.finish(tx) }); err != nil {
+		return s.failed(err, old)
+	}
+	s.newest.Store(newest)
+	return nil
+}
+
+// damaged stops all writing if err says that the file is.
+func (s *Store) damaged(err error) error {
+	if err == errDamaged {
+		s.health.writes.CompareAndSwap(nil, &err)
+	}
+	return storageError(err)
+}
+
+// judge checks the expectations of each Commit, and makes the changes of those
+// that hold, in order, so that each sees what the ones before it did. It
+// returns the newest version.
+func (t *tables) judge(batch []*request, newest uint64) (uint64, error) {
+	for _, r := range batch {
+		writes := false
+		for i := range r.steps {
+			writes = writes || r.steps[i].change.Op != keystore.Check
+		}
+		if r.version, r.err = 0, t.expect(r); r.err != nil || !writes {
+			continue
+		}
+		newest++
+		if err := t.apply(r, newest); err != nil {
+			return 0, err
+		}
+		r.version = newest
+	}
+	return newest, t.records.SetSequence(newest)
+}
+
+// expect checks the expectations of a Commit.
+func (t *tables) expect(r *request) error {
+	var lost []keystore.Key
+	for i := range r.steps {
+		st := &r.steps[i]
+		e, _, err := t.find(st.key)
+		if err != nil {
+			return err
+		}
+		if st.found = 0; e.form == outside {
+			st.found, _ = e.reference()
+		}
+		if e.version != st.change.Expect {
+			lost = append(lost, st.change.Key)
+		}
+	}
+	if lost != nil {
+		return &keystore.ConflictError{Keys: lost}
+	}
+	return nil
+}
+
+// apply makes the changes of a Commit.
+func (t *tables) apply(r *request, version uint64) error {
+	for i := range r.steps {
+		st := &r.steps[i]
+		if err := t.applyStep(st, version); err != nil {
+			return fmt.Errorf("change %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (t *tables) applyStep(st *step, version uint64) error {
+	if st.change.Op == keystore.Check {
+		return nil
+	}
+	if st.found != 0 {
+		if err := t.dropLarge(st.found); err != nil {
+			return err
+		}
+	}
+	if st.change.Op == keystore.Delete {
+		return t.records.Delete(st.key)
+	}
+	value := st.value
+	binary.BigEndian.PutUint64(value, version)
+	if value[versionSize] == outside {
+		id, err := t.putLarge(st.change.Value)
+		if err != nil {
+			return err
+		}
+		value = binary.BigEndian.AppendUint64(value, id)
+		value = binary.BigEndian.AppendUint64(value, uint64(len(st.change.Value)))
+	}
+	return t.records.Put(st.key, value)
+}
+
+// failed tells what became of a transaction that could not be finished, with
+// old the generation before it.
+//
+// All fails before bbolt writes the page that says which pages count: then the
+// Commits were not made. If it was written but not flushed, nobody knows what
+// is on the disk, nor can learn it by flushing again, since a system may drop
+// what it failed to write. Then nothing more is read or written, so that nobody
+// relies on what may be gone.
+func (s *Store) failed(err error, old uint64) error {
+	if err == errDamaged {
+		s.health.writes.CompareAndSwap(nil, &err)
+	}
+	switch now, lookErr := s.generation(); {
+	case lookErr == nil && now == old:
+		return storageError(err)
+	case errors.Is(lookErr, bolterrors.ErrInvalidMapping):
+		return storageError(err) // the file could not be mapped in its new size, which is done first
+	}
+	why := fmt.Errorf("boltstore: not to be used after a failed flush: %w", err)
+	s.health.reads.CompareAndSwap(nil, &why)
+	return fmt.Errorf("boltstore: %w: %w", keystore.ErrCommitUnknown, err)
+}

@@ -1,0 +1,141 @@
+//go:build !wasm
+
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"iter"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+// What one transaction of a List does at most. Short ones hold up neither a
+// Commit that makes the file grow nor the use of pages that became free.
+const (
+	pageRecords = 256
+	pageBytes   = 1 << 20
+	pageKeys    = 4096
+)
+
+// List implements [keystore.Store]. It reads ahead, the further the longer
+// nothing is committed, and reads again what a Commit may have changed: what it
+// yields was so when the step began, also if the loop's body commits.
+func (s *Store) List(ctx context.Context, scope, kind, owner string) iter.Seq2[keystore.Record, error] {
+	return func(yield func(keystore.Record, error) bool) {
+		l := newListing(scope, kind, owner)
+		for more := true; more; {
+			p, err := s.readPage(ctx, l)
+			if err != nil {
+				yield(keystore.Record{}, err)
+				return
+			}
+			more = s.yieldPage(ctx, l, p, yield)
+		}
+	}
+}
+
+// A listing is how far a List has come.
+type listing struct {
+	scope, kind, owner string
+
+	prefix []byte // how the keys begin that may be asked for
+	next   []byte // where the next page begins
+	limit  int    // how many records it has
+}
+
+// A page is records that were read together.
+type page struct {
+	records []keystore.Record
+	next    []byte // nil: there are no more
+	newest  uint64 // the generation
+}
+
+func newListing(scope, kind, owner string) *listing {
+	l := &listing{scope: scope, kind: kind, owner: owner, limit: 16}
+	for _, part := range []string{scope, kind, owner} {
+		if part == "" {
+			break
+		}
+		l.prefix = appendPart(l.prefix, part)
+	}
+	l.next = l.prefix
+	return l
+}
+
+func (l *listing) asks(e *entry) bool {
+	return (l.scope == "" || l.scope == string(e.parts[0])) &&
+		(l.kind == "" || l.kind == string(e.parts[1])) &&
+		(l.owner == "" || l.owner == string(e.parts[2]))
+}
+
+// yieldPage yields the records of a page, as long as they are fresh, and moves
+// l on. It tells whether there are more.
+func (s *Store) yieldPage(ctx context.Context, l *listing, p *page, yield func(keystore.Record, error) bool) (more bool) {
+	for i := range p.records {
+		if i > 0 && !s.fresh(ctx, p) { // the first one may be late, lest no step is made
+			last := appendKey(nil, &p.records[i-1].Key)
+			l.next, l.limit = append(last, 0), 1 // no key has another one before its own end
+			return true
+		}
+		if !yield(p.records[i], nil) {
+			return false
+		}
+	}
+	l.next, l.limit = p.next, min(2*l.limit, pageRecords)
+	return p.next != nil
+}
+
+// fresh tells whether all is as it was when p was read.
+func (s *Store) fresh(ctx context.Context, p *page) bool {
+	s.use.RLock()
+	defer s.use.RUnlock()
+	return s.usable(ctx) == nil && s.newest.Load() == p.newest
+}
+
+func (s *Store) readPage(ctx context.Context, l *listing) (*page, error) {
+	s.use.RLock()
+	defer s.use.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	p := new(page)
+	err := s.view(func(t *tables) error { return t.readPage(l, p) })
+	return p, err
+}
+
+// readPage reads the page of l.
+func (t *tables) readPage(l *listing, p *page) error {
+	p.newest = t.records.Sequence()
+	size := 0
+	k, v := t.cursor.Seek(l.next)
+	for n := 0; k != nil && bytes.HasPrefix(k, l.prefix); n++ {
+		if n == pageKeys || len(p.records) == l.limit || size >= pageBytes {
+			p.next = bytes.Clone(k)
+			return nil
+		}
+		r, asked, err := t.listed(l, k, v)
+		switch {
+		case err != nil && len(p.records) > 0: // it is the next page's error
+			p.next = bytes.Clone(k)
+			return nil
+		case err != nil:
+			return err
+		case asked:
+			p.records = append(p.records, r)
+			size += len(r.Value)
+		}
+		k, v = t.cursor.Next()
+	}
+	return nil
+}
+
+// listed copies a stored record out, if it is asked for.
+func (t *tables) listed(l *listing, k, v []byte) (r keystore.Record, asked bool, err error) {
+	e, err := parse(k, v)
+	if err != nil || !l.asks(&e) {
+		return r, false, err
+	}
+	value, err := t.value(&e)
+	return keystore.Record{Key: e.key(), Value: value, Version: e.version}, true, err
+}

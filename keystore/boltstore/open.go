@@ -1,0 +1,198 @@
+//go:build !wasm
+
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+// The buckets of a store's file. Bucket "gembok" has the number of the layout,
+// one byte, under "format".
+var (
+	aboutName   = []byte("gembok")
+	formatName  = []byte("format")
+	recordsName = []byte("records")
+	largeName   = []byte("large")
+)
+
+const (
+	format = 1 // the layout that this package writes, and the only one so far
+
+	// lockTime is for a predecessor that is about to end.
+	lockTime = 500 * time.Millisecond
+
+	// minFile is what bbolt gives a file with the first bucket in it, on any
+	// system.
+	minFile = 32 << 10
+)
+
+// Options are the choices for a Store. A nil *Options, like the zero value,
+// makes all of them by default.
+type Options struct {
+	// MaxSize is how many bytes the file may grow to; 0 sets no limit. A
+	// Commit that finds no room below it is [keystore.ErrFull]. A file grows
+	// by doubling up to 16 MiB, and by steps of 16 MiB from there.
+	MaxSize int64
+}
+
+// Open opens the store in the file at path, and makes an empty one if there is
+// no file.
+//
+// It returns [keystore.ErrLocked] if someone has it open,
+// [keystore.ErrReadOnly] if it may not be written, [keystore.ErrCorrupt] if the
+// file is no store or is damaged, and [keystore.ErrNewerFormat] if a newer
+// release wrote it. What it refuses is left untouched.
+func Open(path string, o *Options) (*Store, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = create(path)
+	case err == nil && info.Mode().IsRegular() && info.Size() > 0 && info.Size() < minFile:
+		err = corrupt("short file")
+	}
+	if err != nil {
+		return nil, storageError(err)
+	}
+	s, err := open(path, o)
+	if err == nil {
+		syncDirectory(path)
+	}
+	return s, storageError(err)
+}
+
+// create makes an empty store where there is nothing. It is made under another
+// name, so that a process that stops meanwhile leaves no half-made one, and
+// linked, so that the file of someone who is faster stays. Where there are no
+// links, open makes it in place.
+func create(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return err
+	}
+	s, err := open(f.Name(), &Options{})
+	if err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	_ = os.Link(f.Name(), path)
+	return nil
+}
+
+// syncDirectory makes the name of a file durable, where directories can be
+// flushed.
+func syncDirectory(path string) {
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}
+
+func open(path string, o *Options) (*Store, error) {
+	s := &Store{turn: make(chan struct{}, 1), finish: (*bbolt.Tx).Commit}
+	if err := guard(func() error { return s.openFile(path, o) }); err != nil {
+		if s.file != nil {
+			_ = s.file.Close() // unlocks; bbolt has done so unless it panicked
+		}
+		return nil, err
+	}
+	if err := guard(s.check); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// openFile opens the file. It writes nothing to one that is not empty:
+// NoFreelistSync keeps bbolt from adding a list of free pages to a file that
+// has none.
+func (s *Store) openFile(path string, o *Options) (err error) {
+	s.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:        lockTime,
+		NoFreelistSync: true,
+		FreelistType:   bbolt.FreelistMapType,
+		MaxSize:        int(min(o.MaxSize, maxInt)),
+		NoStatistics:   true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			s.file, err = os.OpenFile(name, flag, mode)
+			return s.file, err
+		},
+	})
+	if err == nil {
+		s.db.NoFreelistSync = false
+	}
+	return err
+}
+
+const maxInt = int64(^uint(0) >> 1)
+
+// check reads the format, and makes a store of a file that bbolt has just made.
+func (s *Store) check() error {
+	tx, err := s.begin(false)
+	if err != nil {
+		return err
+	}
+	fresh, err := s.checkFormat(tx)
+	s.rollback(tx)
+	if err != nil || !fresh {
+		return err
+	}
+	return s.db.Update(makeTables)
+}
+
+func (s *Store) checkFormat(tx *bbolt.Tx) (fresh bool, err error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	if info.Size() < tx.Size() {
+		return false, corrupt("short file")
+	}
+	if name, _ := tx.Cursor().First(); name == nil {
+		return true, nil
+	}
+	about := tx.Bucket(aboutName)
+	if about == nil {
+		return false, corrupt("not a store")
+	}
+	switch v := about.Get(formatName); {
+	case len(v) == 0 || v[0] == 0:
+		return false, corrupt("no format")
+	case v[0] > format:
+		return false, fmt.Errorf("boltstore: %w: format %d", keystore.ErrNewerFormat, v[0])
+	case tx.Bucket(recordsName) == nil || tx.Bucket(largeName) == nil:
+		return false, corrupt("no records")
+	}
+	s.newest.Store(tx.Bucket(recordsName).Sequence())
+	return false, nil
+}
+
+func makeTables(tx *bbolt.Tx) error {
+	about, err := tx.CreateBucket(aboutName)
+	if err != nil {
+		return err
+	}
+	for _, name := range [][]byte{recordsName, largeName} {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	return about.Put(formatName, []byte{format})
+}
