@@ -278,3 +278,33 @@ func TestPromoteOnlyNewer(t *testing.T) {
 	_, err := p.bob.Encrypt(ctx, p.alice.Address(), nil)
 	refused(t, err, session.ErrNoSession)
 }
+
+// A current session that does not decode at all is carried along: it is in
+// the way of nothing.
+func TestSES_04_CurrentSessionNotDecoded(t *testing.T) {
+	p, ends := many(t, 3)
+	idx := p.bob.index(t, p.alice.Address())
+	idx.Current = []byte{0xFF, 0xFF}
+	p.bob.put(t, sessionKey(p.bob, p.alice.Address()), wire.AppendSessionIndex(nil, &idx))
+	next, err := ratchet.Parse(ends[2].Append(nil))
+	require.NoError(t, err)
+	p.unharmedStores(t, func() {
+		err := p.bob.decrypt(p.alice, says(t, next, "for the damaged one"))
+		refused(t, err, session.ErrAuth)
+		require.ErrorIs(t, err, session.ErrCorrupt)
+		_, err = p.bob.Encrypt(ctx, p.alice.Address(), nil)
+		refused(t, err, session.ErrCorrupt)
+	})
+	q := &pair{alice: p.alice.reopen(t), bob: p.bob.reopen(t)}
+	q.bob.reads(t, q.alice, says(t, ends[0], "archived"), "archived")
+	require.Equal(t, []byte{0xFF, 0xFF}, q.bob.record(t, q.alice).Previous[0])
+	p.alice.begin(t, p.bob)
+	p.goesOn(t)
+	require.Equal(t, []byte{0xFF, 0xFF}, p.bob.record(t, p.alice).Previous[0])
+	p.bob.index(t, p.alice.Address())
+
+	// Nor does it keep an identity key from being accepted.
+	p.bob.put(t, sessionKey(p.bob, p.alice.Address()), wire.AppendSessionIndex(nil, &idx))
+	require.NoError(t, p.bob.AcceptIdentity(ctx, p.alice.Address(), p.alice.Identity()))
+	require.NotEqual(t, []byte{0xFF, 0xFF}, p.bob.index(t, p.alice.Address()).Current)
+}
