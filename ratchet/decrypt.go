@@ -29,7 +29,8 @@ func (b *Budget) take(n uint64) error {
 	return nil
 }
 
-// DecryptOptions bounds one Decrypt. Nil and zero fields are the defaults.
+// DecryptOptions bounds one Decrypt. Nil and zero fields are the defaults. All
+// but the Budget is only read.
 type DecryptOptions struct {
 	// Addresses is the 36-byte binding that the message must carry if it
 	// carries one; nil means that no binding can hold (wire-core, Section 6.4).

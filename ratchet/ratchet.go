@@ -77,6 +77,7 @@ type Session struct {
 }
 
 // Params are the facts that both a handshake and the messages after it need.
+// The zero value lacks the keys. They are only read.
 type Params struct {
 	Local, Remote                             keys.IdentityKey
 	LocalRegistrationID, RemoteRegistrationID uint32
@@ -88,7 +89,8 @@ type Params struct {
 }
 
 // A Pending is what an initiator repeats in every message until the first
-// answer.
+// answer. The zero value lacks the ciphertext. It holds no secret, and is only
+// read.
 type Pending struct {
 	HasPreKey      bool
 	PreKeyID       uint32 // one-time prekey; counts if HasPreKey

@@ -9,7 +9,8 @@ import (
 )
 
 // A SignedPreKey is the public half of a device's signed prekey. Signature is
-// the identity key's over the 33 bytes of Key.
+// the identity key's over the 33 bytes of Key. The zero value verifies under no
+// key.
 type SignedPreKey struct {
 	ID        uint32
 	Key       keys.PublicKey
@@ -23,7 +24,8 @@ type PreKey struct {
 }
 
 // A KEMPreKey is the public half of a KEM prekey, one-time or last resort.
-// Signature is the identity key's over the 1,569 bytes of Key.
+// Signature is the identity key's over the 1,569 bytes of Key. The zero value
+// verifies under no key.
 type KEMPreKey struct {
 	ID        uint32
 	Key       keys.KEMPublicKey
