@@ -65,32 +65,8 @@ func wideScalar(s *edwards25519.Scalar, digest *[64]byte) {
 	}
 }
 
-// hashBuffer is what hash takes on the stack: a KEM pre-key and what goes
-// around it fit.
-const hashBuffer = 2048
-
-// hash returns SHA-512(a ‖ b ‖ msg ‖ z). Up to hashBuffer bytes it does not
-// allocate.
-func hash(a, b []byte, msg [][]byte, z []byte) [64]byte {
-	n := len(a) + len(b) + len(z)
-	for _, m := range msg {
-		n += len(m)
-	}
-	if n > hashBuffer {
-		return hashLong(a, b, msg, z)
-	}
-	var buf [hashBuffer]byte
-	p := append(append(buf[:0], a...), b...)
-	for _, m := range msg {
-		p = append(p, m...)
-	}
-	p = append(p, z...)
-	digest := sha512.Sum512(p)
-	clear(p) // k may be in it
-	return digest
-}
-
-func hashLong(a, b []byte, msg [][]byte, z []byte) (digest [64]byte) {
+// hash returns SHA-512(a ‖ b ‖ msg ‖ z).
+func hash(a, b []byte, msg [][]byte, z []byte) (digest [64]byte) {
 	h := sha512.New()
 	h.Write(a)
 	h.Write(b)

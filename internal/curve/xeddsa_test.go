@@ -204,9 +204,10 @@ func TestSIG_05_Parts(t *testing.T) {
 	k := clamped(5)
 	u, a := curve.PublicKeys(&k)
 	z := [64]byte{1, 2, 3}
-	for _, size := range []int{0, 1, 33, 1569, 1919, 1920, 1921, 2048, 1 << 20} {
+	for _, size := range []int{0, 1, 33, 63, 64, 128, 1569, 2048, 1 << 20} {
 		msg := bytes.Repeat([]byte("0123456789abc"), size/13+1)[:size]
 		whole := curve.Sign(&k, &a, &z, msg)
+		require.Equal(t, slowSign(&k, &z, msg), whole, "length %d", size)
 		for _, cut := range []int{0, 1, size / 3, size / 2, size - 1, size} {
 			cut = min(max(0, cut), size)
 			require.Equal(t, whole, curve.Sign(&k, &a, &z, msg[:cut], nil, msg[cut:]))

@@ -200,6 +200,12 @@ func TestPresence(t *testing.T) {
 	s := wire.Session{Sender: &wire.Chain{Index: 7}}
 	require.Equal(t, encode([]fld{sub(6, []fld{sub(3, []fld{num32(1, 7)})})}), wire.AppendSession(nil, &s))
 	require.Empty(t, wire.AppendBundle(nil, &wire.Bundle{}))
+
+	x := wire.SessionIndex{Current: []byte{}}
+	require.Equal(t, []byte{1<<3 | 2, 0}, wire.AppendSessionIndex(nil, &x))
+	x, err = wire.ParseSessionIndex(nil)
+	require.NoError(t, err)
+	require.Nil(t, x.Current)
 }
 
 func TestPublicationIsBounded(t *testing.T) {
