@@ -52,6 +52,22 @@ func TestSwapped(t *testing.T) {
 	}
 }
 
+// The last value decides too.
+func TestSwappedLast(t *testing.T) {
+	var e2 [512]byte
+	require.Zero(t, kem.Swapped(e2[:]))
+	e2[511] = 1 // 0x0100
+	require.Equal(t, uint16(0xFFFF), kem.Swapped(e2[:]))
+}
+
+// The vector that a key shows cannot be appended to over the rest of the key.
+func TestVectorIsFenced(t *testing.T) {
+	dk := kem.Generate768(new([64]byte))
+	before := *dk
+	_ = append(kem.Vector768(dk), before[2304]^0xFF)
+	require.Equal(t, before, *dk)
+}
+
 // TestStateImport: any representative of a residue is read, and the centred
 // one is written.
 func TestStateImport(t *testing.T) {

@@ -134,9 +134,13 @@ func TestSignedBytes(t *testing.T) {
 
 func TestLabels(t *testing.T) {
 	pair := keys.GenerateIdentityKeyPair()
+	raw, err := keys.NewSigningKey(pair.PrivateBytes())
+	require.NoError(t, err)
+	domain := bytes.Repeat([]byte{0xFF}, 32)
 	for _, label := range []string{"", strings.Repeat("x", 65), "a\x00", "\x1f", "\x7f", "a\n", "é", "\xff"} {
 		require.Panics(t, func() { pair.Sign(label, nil) }, "%q", label)
-		require.ErrorIs(t, pair.Public().Verify(label, nil, make([]byte, 64)), keys.ErrSignature)
+		sig := raw.Sign(domain, []byte(label), []byte{0}, []byte("m")) // as it would be
+		require.ErrorIs(t, pair.Public().Verify(label, []byte("m"), sig), keys.ErrSignature)
 	}
 	for _, label := range []string{"x", " ~", strings.Repeat("x", 64)} {
 		require.NoError(t, pair.Public().Verify(label, []byte("m"), pair.Sign(label, []byte("m"))))
