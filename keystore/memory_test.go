@@ -41,6 +41,27 @@ func TestMemoryClearsItsOwn(t *testing.T) {
 	require.Equal(t, "value", string(held.Value))
 }
 
+// Values that were overwritten or deleted, or that Close gives up, are cleared.
+func TestMemoryClears(t *testing.T) {
+	s := keystore.NewMemory()
+	k, gone := storetest.Key("k", "o", "n"), make([]byte, 5)
+	v := storetest.Commit(t, s, storetest.Put(k, 0, "first"))
+	first := s.Held(k)
+	require.Equal(t, "first", string(first))
+	v = storetest.Commit(t, s, storetest.Put(k, v, "again"))
+	require.Equal(t, gone, first)
+
+	again := s.Held(k)
+	storetest.Commit(t, s, keystore.Change{Op: keystore.Delete, Key: k, Expect: v})
+	require.Equal(t, gone, again)
+	require.Zero(t, s.Lists()) // an empty list is no list
+
+	storetest.Commit(t, s, storetest.Put(k, 0, "third"))
+	third := s.Held(k)
+	require.NoError(t, s.Close())
+	require.Equal(t, gone, third)
+}
+
 func TestErrorsAreTold(t *testing.T) {
 	sentinels := []error{keystore.ErrInvalid, keystore.ErrClosed, keystore.ErrCommitUnknown, keystore.ErrLocked,
 		keystore.ErrFull, keystore.ErrReadOnly, keystore.ErrCorrupt, keystore.ErrNewerFormat}
