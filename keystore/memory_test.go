@@ -60,6 +60,7 @@ func TestMemoryClears(t *testing.T) {
 	third := s.Held(k)
 	require.NoError(t, s.Close())
 	require.Equal(t, gone, third)
+	require.Zero(t, s.Lists())
 }
 
 func TestErrorsAreTold(t *testing.T) {

@@ -101,5 +101,8 @@ func MAC(key *[32]byte, parts ...[]byte) [sha256.Size]byte {
 		outer[i] = pad[i] ^ 0x36 ^ 0x5c
 	}
 	inner.Sum(outer[:sha256.BlockSize])
-	return sha256.Sum256(outer[:])
+	sum := sha256.Sum256(outer[:])
+	clear(pad[:])
+	clear(outer[:])
+	return sum
 }

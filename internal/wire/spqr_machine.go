@@ -24,7 +24,7 @@ type SPQRMachine struct {
 	Secret
 	State           byte // 1 to 11
 	Epoch           uint64
-	RootKey, MACKey []byte    // of the authenticator
+	RootKey, MACKey []byte    // 32 bytes each, of the authenticator
 	Parts           [3][]byte // fields 3, 4 and 5 of the message uc
 	Encoder         SPQREncoder
 	Decoder         SPQRDecoder

@@ -9,7 +9,7 @@ import (
 // A message that comes again replaces the one before and is not merged with it:
 // nobody writes one twice, and so no state has parts of two.
 
-// An SPQRState is the whole.
+// An SPQRState is the whole, PqRatchetState of Section 8.1.
 type SPQRState struct {
 	Secret
 	Negotiation    SPQRNegotiation
@@ -23,7 +23,7 @@ type SPQRState struct {
 // An SPQRNegotiation is kept until the first message of the same version.
 type SPQRNegotiation struct {
 	Secret
-	AuthKey    []byte
+	AuthKey    []byte // 32 bytes; lengths are not checked here
 	Direction  uint32 // 0: A to B, 1: B to A
 	MinVersion uint32
 	Params     SPQRParams
@@ -40,13 +40,13 @@ type SPQRParams struct {
 // that one, the next to send in, and the one being agreed on.
 const SPQRMaxLinks = 4
 
-// An SPQRChain is the symmetric part.
+// An SPQRChain is the symmetric part (Section 8.2).
 type SPQRChain struct {
 	Secret
 	Direction    uint32
 	CurrentEpoch uint64
 	SendEpoch    uint64
-	NextRoot     []byte
+	NextRoot     []byte // 32 bytes
 	Params       SPQRParams
 	Links        [SPQRMaxLinks]SPQRLink // oldest first; the last is of CurrentEpoch
 	LinkCount    int
@@ -58,13 +58,13 @@ type SPQRLink struct {
 	Send, Recv SPQRHalf
 }
 
-// An SPQRHalf is one direction of a link.
+// An SPQRHalf is one direction of a link, an EpochDirection.
 type SPQRHalf struct {
 	Secret
 	Present bool // always, in what is written
 	Counter uint32
 	Next    []byte // 32 bytes, or none when cleared
-	History []byte // 36-byte entries
+	History []byte // field prev: 36-byte entries
 }
 
 // Parse reads the stored form; b is not empty. Unknown fields are dropped.
