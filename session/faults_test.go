@@ -56,6 +56,12 @@ var operations = []operation{
 	}},
 	{"Publish", func(t *testing.T) (*side, run) {
 		p := strangers(t)
+		_, err := p.bob.Publish(ctx)
+		require.NoError(t, err)
+		for i := range uint32(3) { // some are used up
+			p.bob.removeKey(t, "prekey", 10+i)
+			p.bob.removeKey(t, "kem", 20+i)
+		}
 		return p.bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Publish(ctx); return err })
 	}},
 	{"MarkPublished", func(t *testing.T) (*side, run) {

@@ -66,6 +66,14 @@ func (s *side) remove(t testing.TB, kind, owner string) {
 	}
 }
 
+func (s *side) removeKey(t testing.TB, kind string, id uint32) {
+	t.Helper()
+	r := s.load(t, s.idKey(kind, id))
+	require.NotZero(t, r.Version)
+	_, err := s.store.Commit(ctx, keystore.Change{Op: keystore.Delete, Key: r.Key, Expect: r.Version})
+	require.NoError(t, err)
+}
+
 // forget deletes all sessions with a user.
 func (s *side) forget(t testing.TB, user string) {
 	t.Helper()

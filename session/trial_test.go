@@ -92,21 +92,17 @@ func TestRAT_06_GarbageChangesNothing(t *testing.T) {
 	p, ends := many(t, 41)
 	record, err := p.bob.ExportSession(ctx, p.alice.Address())
 	require.NoError(t, err)
-	p.unharmed(t, func() {
-		for _, end := range ends {
-			m := says(t, end, "garbled")
-			for _, bad := range []*session.Message{flip(m, -1, 1), flip(m, -8, 0x80), withRatchetKey(t, m, keys.GeneratePrivateKey().PublicKey())} {
-				refused(t, p.bob.decrypt(p.alice, bad), session.ErrAuth)
-			}
-		}
-	})
-	p, ends = many(t, 41)
-	record, err = p.bob.ExportSession(ctx, p.alice.Address())
-	require.NoError(t, err)
 	for i, end := range ends {
 		m := says(t, end, fmt.Sprint(i))
-		refused(t, p.bob.decrypt(p.alice, flip(m, -1, 1)), session.ErrAuth)
-		refused(t, p.bob.decrypt(p.alice, hostile(uint32(i), 1, 5)), session.ErrAuth)
+		bad := []*session.Message{flip(m, -1, 1)}
+		if i%8 == 0 {
+			bad = append(bad, flip(m, -8, 0x80), withRatchetKey(t, m, keys.GeneratePrivateKey().PublicKey()), hostile(uint32(i), 1, 5))
+		}
+		p.unharmedStores(t, func() {
+			for _, m := range bad {
+				refused(t, p.bob.decrypt(p.alice, m), session.ErrAuth)
+			}
+		})
 		after, err := p.bob.ExportSession(ctx, p.alice.Address())
 		require.NoError(t, err)
 		require.Equal(t, record, after)
