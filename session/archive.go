@@ -57,11 +57,19 @@ func (b *book) current() (*ratchet.Session, error) {
 	return s, nil
 }
 
-// loadArchive loads the archive records at places, in one Load.
+// loadArchive loads the archive records at places, in one Load, and that which
+// the current session gets if one of them takes its place.
 func (b *book) loadArchive(places []int) error {
-	wanted := make([]keystore.Key, 0, len(places))
+	if len(places) == 0 {
+		return nil
+	}
+	wanted := make([]keystore.Key, 0, len(places)+1)
 	for _, i := range places {
 		wanted = append(wanted, b.t.d.archiveKey(b.peer, b.Archived[i].Name))
+	}
+	if b.Current != nil {
+		s, _ := b.current() // nil is fine, too
+		wanted = append(wanted, b.t.d.archiveKey(b.peer, note(s, b.Current, 0).Name))
 	}
 	return b.t.load(wanted...)
 }
@@ -112,16 +120,15 @@ func (b *book) expire(now uint64) error {
 // dropAll removes the archived sessions that match, and their records.
 func (b *book) dropAll(match func(*wire.ArchivedNote) bool) error {
 	places := b.places(match)
-	if len(places) == 0 {
-		return nil
-	}
 	if err := b.loadArchive(places); err != nil {
 		return err
 	}
 	for _, i := range places {
 		b.t.del(b.t.d.archiveKey(b.peer, b.Archived[i].Name))
 	}
-	b.Archived = slices.DeleteFunc(slices.Clone(b.Archived), func(n wire.ArchivedNote) bool { return match(&n) })
+	if len(places) > 0 {
+		b.Archived = slices.DeleteFunc(slices.Clone(b.Archived), func(n wire.ArchivedNote) bool { return match(&n) })
+	}
 	return nil
 }
 

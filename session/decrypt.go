@@ -49,8 +49,8 @@ type Received struct {
 // once; the same one again is ErrDuplicate.
 //
 // Errors: ErrMalformed, ErrVersion, ErrTooLarge and ErrKey for bytes that are
-// no message; ErrNoSession; ErrDuplicate; ErrTooFar; ErrTooExpensive;
-// PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;
+// no message; ErrNoSession; ErrDuplicate; ErrTooFar; ErrExhausted;
+// ErrTooExpensive; PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;
 // ErrZeroAgreement; ErrAuth for all that depends on a secret; ErrCorrupt
 // beside it when a stored session is damaged. After an error everything is as
 // before, and the message may be tried again.

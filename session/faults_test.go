@@ -11,7 +11,6 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
-	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // An operation is one call of a device, on a store that is as setup left it.
@@ -361,7 +360,7 @@ func TestLocksAreReleased(t *testing.T) {
 	cancel()
 	_, err := bob.Encrypt(ended, aliceAddress, nil)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, bob.AcceptIdentity(ended, aliceAddress, keys.IdentityKey{}), context.Canceled)
+	require.ErrorIs(t, bob.AcceptIdentity(ended, aliceAddress, p.alice.Identity()), context.Canceled)
 	p.goesOn(t)
 }
 

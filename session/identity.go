@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -124,11 +125,14 @@ func (d *Device) PeerIdentity(ctx context.Context, peer Address) (PeerIdentity, 
 
 // AcceptIdentity makes key the accepted identity key of a peer device. A
 // current session under another key is archived; the newest one under this
-// key, if there is one, becomes the current one.
+// key, if there is one, becomes the current one. The zero key is keys.ErrKey.
 func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.IdentityKey) error {
 	peer, err := peer.canonical()
 	if err != nil {
 		return err
+	}
+	if key.IsZero() {
+		return fmt.Errorf("%w: no identity key", keys.ErrKey)
 	}
 	return d.run(ctx, peer.String(), func(t *tx) error {
 		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {

@@ -244,6 +244,7 @@ func TestPeerIdentityOfAStranger(t *testing.T) {
 	require.Equal(t, session.PeerIdentity{}, id)
 	require.True(t, id.Accepted.IsZero())
 	require.Equal(t, time.Time{}, id.AcceptedAt)
+	p.unharmedStores(t, func() { refused(t, p.bob.AcceptIdentity(ctx, p.alice.Address(), id.Accepted), keys.ErrKey) })
 	// One may be accepted in advance.
 	require.NoError(t, p.bob.AcceptIdentity(ctx, p.alice.Address(), p.alice.Identity()))
 	other := p.reinstalled(t)

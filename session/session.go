@@ -48,7 +48,8 @@ type Options struct {
 	// decrypt.
 	PromoteOnlyNewer bool
 	// SelfJump is how far ahead a message between two devices of one account
-	// may be; 0 is 100,000.
+	// may be; 0 is 100,000. More than that is ErrTooExpensive, unless it is
+	// decrypted with DecryptOptions.Deep.
 	SelfJump uint32
 }
 

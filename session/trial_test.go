@@ -232,7 +232,7 @@ func TestRAT_14_CheapChecksFirst(t *testing.T) {
 		"last counter":       {editInner(t, next, func(m *wire.SignalMessage) { m.Counter = math.MaxUint32 }), aliceAddress, session.ErrTooFar, 1, 0},
 		"SPQR":               {editInner(t, next, func(m *wire.SignalMessage) { m.PQRatchet = nil }), aliceAddress, session.ErrAuth, 1, 0},
 		"MAC":                {flip(next, -1, 1), aliceAddress, session.ErrAuth, 1, 0},
-		"MAC, new chain":     {hostile(0, 1, 3), aliceAddress, session.ErrAuth, 2, 2},
+		"MAC, new chain":     {hostile(0, 1, 3), aliceAddress, session.ErrAuth, 2, 3},
 		"prekey":             {edit(t, first, func(m *wire.PreKeySignalMessage) { m.SignedPreKeyID = 77 }), q.alice.Address(), nil, 1, 1},
 		"MAC, first message": {editInner(t, first, func(m *wire.SignalMessage) { m.Counter++ }), q.alice.Address(), session.ErrAuth, 1, 1},
 	} {
@@ -265,8 +265,7 @@ func TestSES_03_TrialOrder(t *testing.T) {
 		require.NotNil(t, before.Current)
 		bob.reads(t, p.alice, m, text)
 		require.Len(t, watch.commits, 1)
-		require.GreaterOrEqual(t, len(watch.loads), 1)
-		require.LessOrEqual(t, len(watch.loads), loads)
+		require.Len(t, watch.loads, loads)
 		if len(archives) == 0 {
 			require.Zero(t, watch.archives())
 			return
@@ -274,17 +273,17 @@ func TestSES_03_TrialOrder(t *testing.T) {
 		for i, at := range archives {
 			require.Equal(t, archiveName(p.alice.Address(), &before.Archived[at]), watch.loads[1][i].Name)
 		}
-		require.Len(t, watch.loads[1], len(archives))
+		require.Len(t, watch.loads[1], len(archives)+1) // and where the current one goes
 	}
 	tried(says(t, ends[7], "a new ratchet key, of the current session"), "a new ratchet key, of the current session", 1)
 	tried(says(t, ends[7], "one it holds"), "one it holds", 1)
 	// A new ratchet key of an archived session: all are asked for, at once. The
 	// session that was current is the newest of the archive then.
-	tried(says(t, ends[2], "archived"), "archived", 3, 0, 1, 2, 3, 4, 5, 6)
+	tried(says(t, ends[2], "archived"), "archived", 2, 0, 1, 2, 3, 4, 5, 6)
 	tried(says(t, ends[2], "now current"), "now current", 1)
 	// The ratchet key that an archived session holds: only that one.
-	tried(says(t, ends[7], "held"), "held", 3, 0)
-	tried(says(t, ends[2], "held"), "held", 3, 0)
+	tried(says(t, ends[7], "held"), "held", 2, 0)
+	tried(says(t, ends[2], "held"), "held", 2, 0)
 
 	// A duplicate stops the search, and so does the failure of one that holds
 	// the key.
