@@ -403,20 +403,3 @@ func TestRAT_16_HonestJump(t *testing.T) {
 	p.bob.reads(t, p.alice, jump, "message 25,000")
 	p.bob.reads(t, p.alice, over, "message 25,001")
 }
-
-// The worst that one message without a key to it can cost.
-func BenchmarkHostileMessage(b *testing.B) {
-	p, _ := many(b, 41)
-	epoch := spqrEpoch(b, p.bob.record(b, p.alice).Current)
-	for _, c := range []struct{ counter, index uint32 }{{0, 2}, {2000, 2000}, {24000, 24000}, {25000, 25000}, {math.MaxUint32, 2}} {
-		b.Run(fmt.Sprintf("counter=%d/index=%d", c.counter, c.index), func(b *testing.B) {
-			m := hostile(c.counter, epoch, c.index)
-			b.ReportAllocs()
-			for b.Loop() {
-				if p.bob.decrypt(p.alice, m) == nil {
-					b.Fatal("read")
-				}
-			}
-		})
-	}
-}
