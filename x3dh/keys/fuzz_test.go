@@ -6,18 +6,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 func FuzzF01PublicKey(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(keys.GeneratePrivateKey().PublicKey().Bytes())
-	for _, b := range append(smallOrderEncodings(f), publishedSmallOrder(f)...) {
+	for _, b := range append(testutil.SmallOrderKeys(), publishedSmallOrder()...) {
 		f.Add(b)
 		f.Add(append(b, 0))
 	}
-	for _, s := range torsioned {
-		f.Add(append([]byte{5}, unhex(f, s)...))
+	_, torsioned := testutil.TorsionedKeys()
+	for _, b := range torsioned {
+		f.Add(b)
 	}
 	private, err := keys.NewPrivateKey(marked)
 	require.NoError(f, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -24,45 +25,17 @@ func encode(n *big.Int) []byte {
 	return b
 }
 
-func plus(n int64) *big.Int { return new(big.Int).Add(prime, big.NewInt(n)) }
-
-// smallOrder returns the five reduced u of small order.
-func smallOrder(t testing.TB) []*big.Int {
-	all := []*big.Int{big.NewInt(0), big.NewInt(1), plus(-1)}
-	for _, s := range []string{ // of order 8
-		"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-		"5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-	} {
-		b := unhex(t, s)
-		slices.Reverse(b)
-		all = append(all, new(big.Int).SetBytes(b))
-	}
-	return all
-}
-
-// smallOrderEncodings returns every encoding that X25519, which ignores the
-// top bit, reads as a u of small order.
-func smallOrderEncodings(t testing.TB) (all [][]byte) {
-	for _, n := range append(smallOrder(t), plus(0), plus(1)) {
-		all = append(all, encode(n), highBit(encode(n)))
-	}
-	return all
-}
-
 // publishedSmallOrder returns the twelve of cr.yp.to/ecdh.html, numbers of 256
-// bits: the five, the five plus p, 2p and 2p + 1.
-func publishedSmallOrder(t testing.TB) (all [][]byte) {
-	for _, n := range smallOrder(t) {
-		all = append(all, encode(n), encode(new(big.Int).Add(n, prime)))
+// bits: the five reduced u of small order, the five plus p, 2p and 2p + 1.
+func publishedSmallOrder() (all [][]byte) {
+	for _, b := range testutil.SmallOrderKeys() {
+		slices.Reverse(b[1:])
+		if u := new(big.Int).SetBytes(b[1:]); u.Cmp(prime) < 0 {
+			all = append(all, encode(u), encode(new(big.Int).Add(u, prime)))
+		}
 	}
 	twice := new(big.Int).Lsh(prime, 1)
 	return append(all, encode(twice), encode(twice.Add(twice, big.NewInt(1))))
-}
-
-func highBit(key []byte) []byte {
-	b := bytes.Clone(key)
-	b[32] ^= 0x80
-	return b
 }
 
 func parse(t testing.TB, b []byte) keys.PublicKey {
@@ -75,7 +48,7 @@ func parse(t testing.TB, b []byte) keys.PublicKey {
 func TestKA_01_ZeroAgreement(t *testing.T) {
 	private, pair := keys.GeneratePrivateKey(), keys.GenerateIdentityKeyPair()
 	before, pairBefore := private.Bytes(), pair.PrivateBytes()
-	for _, b := range smallOrderEncodings(t) {
+	for _, b := range testutil.SmallOrderKeys() {
 		shared, err := private.Agree(parse(t, b))
 		require.ErrorIs(t, err, keys.ErrZeroAgreement)
 		require.Zero(t, shared)
@@ -95,14 +68,14 @@ func TestKA_01_ZeroAgreement(t *testing.T) {
 // key; those that X25519 does not see as small are ordinary keys to it.
 func TestKA_01_PublishedTwelve(t *testing.T) {
 	private := keys.GeneratePrivateKey()
-	require.Len(t, publishedSmallOrder(t), 12)
-	for _, b := range publishedSmallOrder(t) {
+	require.Len(t, publishedSmallOrder(), 12)
+	for _, b := range publishedSmallOrder() {
 		k := parse(t, b)
 		require.ErrorIs(t, k.Canonical(), keys.ErrKey)
 		_, err := keys.ParseVerifyKey(b)
 		require.ErrorIs(t, err, keys.ErrKey)
 		_, err = private.Agree(k)
-		small := slices.ContainsFunc(smallOrderEncodings(t), func(s []byte) bool { return bytes.Equal(s, b) })
+		small := slices.ContainsFunc(testutil.SmallOrderKeys(), func(s []byte) bool { return bytes.Equal(s, b) })
 		if small {
 			require.ErrorIs(t, err, keys.ErrZeroAgreement)
 		} else {
@@ -134,42 +107,31 @@ func TestKA_02_NonCanonicalBaseKey(t *testing.T) {
 	for range 10 {
 		honest := keys.GeneratePrivateKey().PublicKey()
 		require.NoError(t, honest.Canonical())
-		high := parse(t, highBit(honest.Bytes()))
+		high := parse(t, testutil.TopBit(honest.Bytes()))
 		require.ErrorIs(t, high.Canonical(), keys.ErrKey)
 		require.NotEqual(t, honest, high)
 		require.False(t, honest.Equal(high))
 		_, err := keys.ParseVerifyKey(high.Bytes())
 		require.ErrorIs(t, err, keys.ErrKey)
 	}
-	for i := range int64(19) { // p … 2^255 − 1
-		require.ErrorIs(t, parse(t, encode(plus(i))).Canonical(), keys.ErrKey)
-		_, err := keys.ParseVerifyKey(encode(plus(i)))
+	require.Len(t, testutil.OutOfRangeKeys(), 19)
+	for _, b := range testutil.OutOfRangeKeys() {
+		require.ErrorIs(t, parse(t, b).Canonical(), keys.ErrKey)
+		_, err := keys.ParseVerifyKey(b)
 		require.ErrorIs(t, err, keys.ErrKey)
 	}
 }
 
-// torsioned has the u of k·B + T, for the clamped k of 32 bytes 0x08 and the
-// seven T of small order, computed with the slow reference of internal/curve's
-// tests.
-var torsioned = []string{
-	"a1eea6b5804b42b112d0993043300f5e0aa870450a221961690b5ae76e12ea72",
-	"8d172d22d0ce428a64484e11eef09b58da1cc11cdbfbdfd633113d09701f7055",
-	"8bef6e4d199c3eb0d206c72de2d18da95449b863e050c8277850f68eccc4f511",
-	"9a6540d42424dbd6ee29923c23d6b5fe374d6d07a3f96085b0fbc417ec6e9d3b",
-	"cc466302165ff0f8c7ac99060d1295067eb0b49e05c2bad9bd911d013cb1b079",
-	"2199ace59dcc9e61e053ebb182dcc8a06328aad86e0f43a5bc1aa3a571c44d5a",
-	"a8bd6f91db2f0badf788e40b25b4b7f575d4c7114ec5f6f585e71502cf3e3873",
-}
-
 func TestKA_03_TorsionBaseKey(t *testing.T) {
-	private, err := keys.NewPrivateKey(bytes.Repeat([]byte{8}, 32))
+	secret, torsioned := testutil.TorsionedKeys()
+	private, err := keys.NewPrivateKey(secret)
 	require.NoError(t, err)
 	other := keys.GeneratePrivateKey()
 	want, err := other.Agree(private.PublicKey())
 	require.NoError(t, err)
 	require.Len(t, torsioned, 7)
-	for _, s := range torsioned {
-		k := parse(t, append([]byte{5}, unhex(t, s)...))
+	for _, b := range torsioned {
+		k := parse(t, b)
 		require.ErrorIs(t, k.Canonical(), keys.ErrKey)
 		got, err := other.Agree(k)
 		require.NoError(t, err)
@@ -212,7 +174,8 @@ func TestKA_04_TypeAndLength(t *testing.T) {
 }
 
 func TestKA_05_MinusOne(t *testing.T) {
-	for _, b := range [][]byte{encode(plus(-1)), highBit(encode(plus(-1)))} {
+	minusOne := encode(new(big.Int).Sub(prime, big.NewInt(1)))
+	for _, b := range [][]byte{minusOne, testutil.TopBit(minusOne)} {
 		identity, err := keys.ParseIdentityKey(b)
 		require.NoError(t, err)
 		// R neutral and s = 0 would verify for a point of small order and one

@@ -2,66 +2,20 @@ package keys_test
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"log/slog"
-	"os"
+	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // marked are the key bytes that must not be printed.
 var marked = bytes.Repeat([]byte{0xC7, 0x3B, 0x91, 0x2E}, 8)
-
-// traces are ways to print the middle of marked or of another secret.
-func traces(secret []byte) (all []string) {
-	s := secret[4:16]
-	decimal := strings.Trim(fmt.Sprint(s), "[]")
-	all = append(all, string(s), hex.EncodeToString(s), strings.ToUpper(hex.EncodeToString(s)),
-		fmt.Sprintf("% x", s), strings.Trim(fmt.Sprintf("%#v", s)[6:], "{}"), decimal, strings.ReplaceAll(decimal, " ", ","))
-	for i := range 3 {
-		all = append(all, base64.StdEncoding.EncodeToString(s[i:9+i]))
-	}
-	return all
-}
-
-// printed returns v as each verb, slog handler and encoding/json print it.
-func printed(t *testing.T, v any) map[string]string {
-	out := map[string]string{}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%X", "% x", "%s", "%q", "%d", "%o", "%b", "%c", "%U", "%T"} {
-		out[verb] = fmt.Sprintf(verb, v)
-	}
-	out["Sprint"] = fmt.Sprint(v)
-	out["Errorf"] = fmt.Errorf("at %v", v).Error()
-	var text, js bytes.Buffer
-	slog.New(slog.NewTextHandler(&text, nil)).Info("m", "k", v)
-	slog.New(slog.NewJSONHandler(&js, nil)).Info("m", "k", v)
-	out["slog text"], out["slog json"] = text.String(), js.String()
-	b, err := json.Marshal(v)
-	require.NoError(t, err)
-	out["json"] = string(b)
-	return out
-}
-
-type holder[T any] struct {
-	Value   T
-	Pointer *T
-	List    []T
-	Map     map[string]*T
-	Any     any
-}
 
 func TestMEM_03_SecretsPrintRedacted(t *testing.T) {
 	private, err := keys.NewPrivateKey(marked)
@@ -82,75 +36,12 @@ func TestMEM_03_SecretsPrintRedacted(t *testing.T) {
 	for name, test := range secrets {
 		t.Run(name, test)
 	}
-	require.ElementsMatch(t, exportedTypes(t), append(public, slices.Collect(mapKeys(secrets))...))
-}
-
-func mapKeys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
+	require.ElementsMatch(t, testutil.ExportedTypes(t), slices.AppendSeq(public, maps.Keys(secrets)))
 }
 
 func requireRedacted[T any](t *testing.T, p *T, secret []byte) {
 	require.False(t, reflect.TypeFor[T]().Comparable())
-	for _, v := range []any{*p, p} {
-		for how, text := range printed(t, v) {
-			switch how {
-			case "%T":
-			case "json":
-				require.Equal(t, `"redacted"`, text)
-			default:
-				require.Contains(t, text, "redacted", how)
-			}
-		}
-	}
-	for _, v := range []any{*p, p, &p, []T{*p}, []*T{p}, map[string]T{"k": *p},
-		holder[T]{*p, p, []T{*p}, map[string]*T{"k": p}, *p}, &holder[T]{Value: *p}} {
-		for how, text := range printed(t, v) {
-			for _, trace := range traces(secret) {
-				require.NotContains(t, text, trace, how)
-			}
-		}
-	}
-}
-
-// exportedTypes reads the names of exported types from the sources.
-func exportedTypes(t *testing.T) (names []string) {
-	files, err := os.ReadDir(".")
-	require.NoError(t, err)
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), f.Name(), nil, 0)
-		require.NoError(t, err)
-		ast.Inspect(file, func(n ast.Node) bool {
-			if spec, ok := n.(*ast.TypeSpec); ok && spec.Name.IsExported() {
-				names = append(names, spec.Name.Name)
-			}
-			return true
-		})
-	}
-	return names
-}
-
-// A test of the test: the traces find bytes in each way of printing.
-func TestTracesFindBytes(t *testing.T) {
-	found := func(text string) bool {
-		return slices.ContainsFunc(traces(marked), func(s string) bool { return strings.Contains(text, s) })
-	}
-	type open struct{ b [32]byte }
-	v := open{[32]byte(marked)}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%X", "%d", "%s"} {
-		require.True(t, found(fmt.Sprintf(verb, v)), verb)
-	}
-	b, err := json.Marshal(marked)
-	require.NoError(t, err)
-	require.True(t, found(string(b)))
+	testutil.RequireRedacted(t, p, secret)
 }
 
 func TestMEM_02_ErrorsHaveNoKeyBytes(t *testing.T) {
@@ -161,9 +52,7 @@ func TestMEM_02_ErrorsHaveNoKeyBytes(t *testing.T) {
 		} {
 			require.ErrorIs(t, err, keys.ErrKey)
 			require.Less(t, len(err.Error())-len(errors.Unwrap(err).Error()), 60)
-			for _, trace := range traces(marked) {
-				require.NotContains(t, err.Error(), trace)
-			}
+			testutil.NoTrace(t, err.Error(), marked)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -40,15 +41,16 @@ func TestSIG_01_Malleability(t *testing.T) {
 }
 
 func TestSIG_02_VerifyKeySmallOrder(t *testing.T) {
-	for _, b := range smallOrderEncodings(t) {
+	for _, b := range testutil.SmallOrderKeys() {
 		k, err := keys.ParseVerifyKey(b)
 		require.ErrorIs(t, err, keys.ErrKey)
 		require.Zero(t, k)
 	}
 	// Keys of mixed order pass: h·T is not seen by the parser, and peers
 	// accept them. An honest key plus a point of small order stands for them.
-	for _, s := range torsioned {
-		_, err := keys.ParseVerifyKey(append([]byte{5}, unhex(t, s)...))
+	_, torsioned := testutil.TorsionedKeys()
+	for _, b := range torsioned {
+		_, err := keys.ParseVerifyKey(b)
 		require.NoError(t, err)
 	}
 }
