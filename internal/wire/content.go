@@ -10,6 +10,7 @@ const MaxContent = MaxPlaintext
 // A Content is the plaintext of a message, before padding (spec/gembok.md,
 // Section 3). An empty bytes field is absent.
 type Content struct {
+	Secret
 	Body            []byte
 	Hosting         *HostingContext // nil: absent
 	Timer           *Timer          // nil: absent
@@ -41,6 +42,7 @@ type Timer struct {
 
 // A Sync tells the account's own other devices what was sent.
 type Sync struct {
+	Secret
 	Recipient string // user or group
 	Content   []byte // the Content that was sent
 }

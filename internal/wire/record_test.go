@@ -292,7 +292,10 @@ func TestRedaction(t *testing.T) {
 		chain, chain.Skipped, wire.MessageKey{Seed: secret, CipherKey: secret, MACKey: secret}, state, state.Skipped,
 		wire.SenderKeyRecord{States: []wire.SenderKeyState{state}}, wire.SenderMessageKey{Seed: secret},
 		wire.IdentityKeyPairRecord{Private: secret}, wire.Self{Identity: secret}, wire.StoredPreKey{Record: secret},
-		wire.SessionIndex{Current: secret}, wire.PreKeyRecord{Private: secret}, wire.SignedPreKeyRecord{Private: secret},
+		wire.SessionIndex{Current: secret},
+		wire.Content{Body: secret, Distribution: secret}, wire.Sync{Content: secret}, wire.SPQRMachine{RootKey: secret},
+		wire.SPQRState{Negotiation: wire.SPQRNegotiation{AuthKey: secret}}, wire.SPQRHalf{Next: secret, History: secret},
+		wire.PreKeyRecord{Private: secret}, wire.SignedPreKeyRecord{Private: secret},
 	} {
 		var text strings.Builder
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%b", "%o"} {

@@ -13,13 +13,6 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
 )
 
-func spqrHex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	require.NoError(t, err)
-	return b
-}
-
 // parseSPQR parses a message of version 1 whole.
 func parseSPQR(b []byte) (m wire.SPQRMessage, err error) {
 	rest, err := m.ParsePreamble(b)
@@ -85,7 +78,7 @@ func TestSPQRPreamble(t *testing.T) {
 		{"0101", 0, 0, ""},
 	} {
 		var m wire.SPQRMessage
-		rest, err := m.ParsePreamble(spqrHex(t, c.in))
+		rest, err := m.ParsePreamble(unhex(t, c.in))
 		if c.epoch == 0 {
 			require.ErrorIs(t, err, wire.ErrMalformed, c.in)
 			continue
@@ -361,7 +354,7 @@ func TestSPQRStateMalformed(t *testing.T) {
 		"07",
 	} {
 		var got wire.SPQRState
-		require.ErrorIs(t, got.Parse(spqrHex(t, in)), wire.ErrMalformed, in)
+		require.ErrorIs(t, got.Parse(unhex(t, in)), wire.ErrMalformed, in)
 	}
 	five := spqrState(1)
 	five.Chain.LinkCount = wire.SPQRMaxLinks
