@@ -13,7 +13,7 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-func TestKA_13_ReplayWithOneTimePreKey(t *testing.T) {
+func TestKA_13_A22_ReplayWithOneTimePreKey(t *testing.T) {
 	p := met(t)
 	first := p.alice.send(t, p.bob, "hello")
 	ids := outerOf(t, first)
@@ -125,8 +125,8 @@ func (s *side) plantKey(t testing.TB, kind string, id uint32, record []byte) {
 	s.put(t, s.idKey(kind, id), wire.AppendStoredPreKey(nil, &wire.StoredPreKey{Record: record, Created: 1, Published: 1}))
 }
 
-// TestKA_16_AnyID is also A15: 0 is an id like any other.
-func TestKA_16_AnyID(t *testing.T) {
+// TestKA_16_A15_AnyID is also A15: 0 is an id like any other.
+func TestKA_16_A15_AnyID(t *testing.T) {
 	for _, id := range []ids{{0, 0, 0}, {0xFFFFFF, 0xFFFFFF, 0xFFFFFF}, {0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF}, {0, 0xFFFFFFFF, 0xFFFFFF}} {
 		for _, lastResort := range []bool{false, true} {
 			p := strangers(t)
@@ -205,9 +205,9 @@ func TestKA_16_IDsGoRound(t *testing.T) {
 	require.NotEqual(t, outerOf(t, first).PreKeyID, bundleOf(t, p.bob).PreKey.ID)
 }
 
-// TestKA_17_FailureUsesNothing is also A17, A6 and A20: a first message that
+// TestKA_17_A17_A20_FailureUsesNothing is also A17, A6 and A20: a first message that
 // fails leaves prekeys, identity and sessions as they were.
-func TestKA_17_FailureUsesNothing(t *testing.T) {
+func TestKA_17_A17_A20_FailureUsesNothing(t *testing.T) {
 	for _, lastResort := range []bool{false, true} {
 		p := strangers(t)
 		if lastResort {

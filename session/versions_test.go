@@ -19,9 +19,9 @@ func withByte(m *session.Message, b byte) *session.Message {
 	return &session.Message{Type: m.Type, Bytes: append([]byte{b}, m.Bytes[1:]...)}
 }
 
-// TestKA_18_Versions is also A24: X3DH's first messages are malformed, which
+// TestKA_18_A24_Versions is also A24: X3DH's first messages are malformed, which
 // asks for another one, and not of a version nobody could speak.
-func TestKA_18_Versions(t *testing.T) {
+func TestKA_18_A24_Versions(t *testing.T) {
 	p := met(t)
 	first := p.alice.send(t, p.bob, "hello")
 	refuseAll := func(known bool) {
@@ -148,8 +148,8 @@ func TestKA_20_OwnRegistrationID(t *testing.T) {
 	}
 }
 
-// TestKA_22_StaleSession is also A16.
-func TestKA_22_StaleSession(t *testing.T) {
+// TestKA_22_A16_StaleSession is also A16.
+func TestKA_22_A16_StaleSession(t *testing.T) {
 	p := met(t)
 	start := p.now
 	first := p.alice.send(t, p.bob, "hello")
