@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -65,7 +66,9 @@ func (t *tx) export(peer Address) ([]byte, error) {
 // ImportSession puts a libsignal session record in place of all sessions with
 // a peer device. The identity key of the record's newest session is trusted
 // when none of that device was accepted before. Archived sessions count as
-// archived now, and stay byte for byte as they are until they are used.
+// archived now, and stay byte for byte as they are until they are used. Of two
+// with one base key only the newer is taken: the other would read messages, and
+// use counters, a second time.
 //
 // Errors: ErrMalformed and ErrTooLarge; ErrVersion for a current session that
 // is neither of version 4 nor 3; ErrNoSession for a record without sessions;
@@ -118,42 +121,64 @@ type imported struct {
 	remote   keys.IdentityKey   // of the newest session that has one
 }
 
+// readImport takes a session record apart.
 func (d *Device) readImport(peer Address, rec *wire.SessionRecord) (*imported, error) {
-	in := &imported{raw: rec.Previous}
+	in := &imported{}
 	if rec.Current == nil && len(rec.Previous) == 0 {
 		return nil, ErrNoSession
 	}
 	if rec.Current != nil {
-		s, err := ratchet.Parse(rec.Current)
-		if err != nil {
+		if err := d.readCurrent(in, peer, rec.Current); err != nil {
 			return nil, err
 		}
-		if !speaks(s) {
-			return nil, fmt.Errorf("%w: session of version %d", ErrVersion, s.Version())
-		}
-		local, err := s.LocalIdentity()
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-		if !local.Equal(d.identity.Public()) {
-			return nil, &IdentityMismatchError{Address: peer, Expected: d.identity.Public(), Seen: local}
-		}
-		if in.remote, err = s.RemoteIdentity(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-		in.current = s
 	}
 	for _, raw := range rec.Previous {
 		s, err := ratchet.Parse(raw)
 		if err != nil {
 			s = nil
 		}
+		if in.doubles(s) {
+			continue
+		}
 		if s != nil && in.remote.IsZero() {
 			in.remote, _ = s.RemoteIdentity()
 		}
-		in.archived = append(in.archived, s)
+		in.archived, in.raw = append(in.archived, s), append(in.raw, raw)
 	}
 	return in, nil
+}
+
+// readCurrent reads the current session of a record, which must be one that
+// this device could have made.
+func (d *Device) readCurrent(in *imported, peer Address, raw []byte) error {
+	s, err := ratchet.Parse(raw)
+	if err != nil {
+		return err
+	}
+	if !speaks(s) {
+		return fmt.Errorf("%w: session of version %d", ErrVersion, s.Version())
+	}
+	local, err := s.LocalIdentity()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if !local.Equal(d.identity.Public()) {
+		return &IdentityMismatchError{Address: peer, Expected: d.identity.Public(), Seen: local}
+	}
+	if in.remote, err = s.RemoteIdentity(); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	in.current = s
+	return nil
+}
+
+// doubles reports whether s is an older state of the current session.
+func (in *imported) doubles(s *ratchet.Session) bool {
+	if s == nil || in.current == nil {
+		return false
+	}
+	base := s.BaseKey()
+	return len(base) > 0 && bytes.Equal(base, in.current.BaseKey())
 }
 
 // speaks reports whether s is of a version that can be sent: 4, or 3, which

@@ -178,6 +178,19 @@ func TestImportRefuses(t *testing.T) {
 	refused(t, p.alice.Archive(ctx, p.bob.Address()), session.ErrNoSession)
 }
 
+// A record that has one session twice would have messages read, and counters
+// used, twice: the older state is left out.
+func TestImportOfDoubles(t *testing.T) {
+	p, _ := many(t, 3)
+	rec := p.bob.record(t, p.alice)
+	archived := rec.Previous
+	rec.Previous = [][]byte{rec.Current, archived[0], archived[0], rec.Current, archived[1], archived[0]}
+	require.NoError(t, p.bob.ImportSession(ctx, p.alice.Address(), wire.AppendSessionRecord(nil, &rec)))
+	require.Equal(t, archived, p.bob.record(t, p.alice).Previous)
+	require.Equal(t, 2, len(p.bob.index(t, p.alice.Address()).Archived))
+	p.goesOn(t)
+}
+
 // An import takes the place of all there was, and trusts on first use.
 func TestImportReplaces(t *testing.T) {
 	p, ends := many(t, 6)
