@@ -403,3 +403,22 @@ func TestRAT_16_HonestJump(t *testing.T) {
 	p.bob.reads(t, p.alice, jump, "message 25,000")
 	p.bob.reads(t, p.alice, over, "message 25,001")
 }
+
+// Nor is it cheap to have a long message hashed for every session: those after
+// the budget is used up are not tried. What is 1 MiB or less is tried on all.
+func TestRAT_16_LongMessages(t *testing.T) {
+	p, ends := many(t, 41)
+	bob := p.bob.reopen(t)
+	long := string(make([]byte, 1<<20-1000))
+	p.bob.reads(t, p.alice, says(t, ends[0], long), long)
+
+	long = string(make([]byte, 16<<20))
+	m := says(t, ends[30], long)
+	q := &pair{alice: p.alice, bob: bob}
+	q.unharmedStores(t, func() { refused(t, bob.decrypt(p.alice, m), session.ErrTooExpensive) })
+	r, err := bob.Decrypt(ctx, p.alice.Address(), m, &session.DecryptOptions{Deep: true})
+	require.NoError(t, err)
+	require.Len(t, r.Plaintext, len(long))
+	// The newest one of the archive is always tried.
+	bob.reads(t, p.alice, says(t, ends[40], long), long)
+}
