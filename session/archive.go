@@ -188,13 +188,16 @@ func (b *book) insert(n wire.ArchivedNote, raw []byte) error {
 		}
 	}
 	b.Archived = notes
-	return b.trim()
+	return b.trim(n.ArchivedAt)
 }
 
-// trim keeps the archive within its limits: of the sessions under identities
-// that are not accepted the oldest go first, of the others only when all 40
-// are such.
-func (b *book) trim() error {
+// trim keeps the archive within its limits: what expired goes first, then, of
+// the sessions under identities that are not accepted, the oldest; of the others
+// only when all 40 are such.
+func (b *book) trim(now uint64) error {
+	if err := b.expire(now); err != nil {
+		return err
+	}
 	for {
 		unaccepted, oldest := 0, -1
 		for i, n := range b.Archived {

@@ -308,3 +308,19 @@ func TestSES_04_CurrentSessionNotDecoded(t *testing.T) {
 	require.NoError(t, p.bob.AcceptIdentity(ctx, p.alice.Address(), p.alice.Identity()))
 	require.NotEqual(t, []byte{0xFF, 0xFF}, p.bob.index(t, p.alice.Address()).Current)
 }
+
+// What expired is not revived by a prekey message either, and goes with any
+// message that is read.
+func TestSES_11_ExpiredSession(t *testing.T) {
+	p := met(t)
+	p.goesOnWith(t, "1")
+	old := p.alice.send(t, p.bob, "2")
+	require.NoError(t, p.bob.Archive(ctx, p.alice.Address()))
+	p.alice.begin(t, p.bob)
+	p.goesOn(t)
+	p.now = p.now.Add(30*24*time.Hour + time.Millisecond)
+	p.unharmed(t, func() { refusedAs[*session.PreKeyNotFoundError](t, p.bob.decrypt(p.alice, old)) })
+	require.Empty(t, p.bob.index(t, p.alice.Address()).Archived)
+	require.Empty(t, p.bob.list(t, "archive", ""))
+	p.goesOn(t)
+}
