@@ -257,6 +257,18 @@ func TestSES_11_LimitsOfTheArchive(t *testing.T) {
 	require.Equal(t, 2, len(p.bob.index(t, p.alice.Address()).Archived))
 }
 
+// What expired makes room before anything that did not: a new key's session is
+// there to read the second message.
+func TestSES_11_ExpiredGoFirst(t *testing.T) {
+	p, _ := many(t, 41)
+	p.now = p.now.Add(31 * 24 * time.Hour)
+	other := p.reinstalled(t)
+	other.begin(t, p.bob)
+	p.bob.reads(t, other, other.send(t, p.bob, "one"), "one")
+	p.bob.reads(t, other, other.send(t, p.bob, "two"), "two")
+	require.Equal(t, 1, len(p.bob.index(t, aliceAddress).Archived))
+}
+
 // In strict mode an archived session decrypts and never sends again.
 func TestPromoteOnlyNewer(t *testing.T) {
 	p := strangers(t)

@@ -46,7 +46,7 @@ type letter struct {
 func TestSES_05_RandomSequences(t *testing.T) {
 	seeds, steps := uint64(6), 250
 	if !testing.Short() {
-		seeds, steps = 20, 1000
+		seeds, steps = 8, 1000
 	}
 	total := map[string]int{}
 	for seed := range seeds {
