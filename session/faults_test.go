@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -210,7 +207,6 @@ func TestStoreFaults(t *testing.T) {
 			require.NoError(t, good.do())
 			after := good.digest(t)
 			require.NotEmpty(t, calls)
-			good.watch.reliesOn(t, op.name)
 			f := &faults{t: t, s: s, run: run, before: before, after: after}
 			for n, call := range calls {
 				if call == "committed" {
@@ -228,42 +224,6 @@ func TestStoreFaults(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// reliesOn requires of the commits of an operation that they expect what it
-// relied on: the identity key of whom it wrote to or read from, the prekeys
-// and ids it took, and the peer, where it made a record of one.
-func (s *spy) reliesOn(t *testing.T, op string) {
-	t.Helper()
-	for _, changes := range s.commits {
-		kinds := map[string]keystore.Op{}
-		creates := false
-		for _, c := range changes {
-			kinds[c.Key.Kind] = c.Op
-			creates = creates || c.Op == keystore.Put && c.Expect == 0 && c.Key.Owner == aliceAddress.User
-		}
-		if creates {
-			require.Contains(t, kinds, "peer")
-		}
-		switch op, _, _ = strings.Cut(op, ","); op {
-		case "Begin", "Begin again", "Encrypt", "Encrypt first", "Decrypt", "Decrypt second", "Decrypt archived", "ImportSession":
-			require.Contains(t, kinds, "identity")
-			require.Contains(t, kinds, "session")
-		case "Decrypt first", "Decrypt renewal":
-			require.Subset(t, []string{"identity", "session", "signed", "prekey", "kem", "lastresort", "basekey", "archive", "peer"}, slices.Collect(maps.Keys(kinds)))
-			require.Contains(t, kinds, "identity")
-			require.Equal(t, keystore.Check, kinds["signed"])
-			if kinds["lastresort"] == 0 {
-				require.Equal(t, keystore.Delete, kinds["kem"])
-				require.Equal(t, keystore.Delete, kinds["prekey"])
-			} else {
-				require.Equal(t, keystore.Check, kinds["lastresort"])
-				require.Equal(t, keystore.Put, kinds["basekey"])
-			}
-		case "Publish", "Bundle":
-			require.Equal(t, keystore.Put, kinds["nextid"])
-		}
 	}
 }
 
