@@ -251,10 +251,27 @@ func TestSES_11_LimitsOfTheArchive(t *testing.T) {
 	p.now = archived.Add(30 * 24 * time.Hour)
 	p.bob.reads(t, p.alice, says(t, ends[3], "the last day"), "the last day")
 	p.now = p.now.Add(time.Millisecond)
-	p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, says(t, ends[4], "a day late")), session.ErrAuth) })
+	p.unharmedStores(t, func() {
+		m := says(t, ends[4], "a day late")
+		refused(t, p.bob.decrypt(p.alice, m), session.ErrAuth)
+		// Nor is it found by its base key.
+		refusedAs[*session.PreKeyNotFoundError](t, p.bob.decrypt(p.alice, asFirst(t, ends[4], m)))
+	})
 	p.alice.begin(t, p.bob) // what expired goes with the next commit; the two that moved stay
 	p.goesOn(t)
 	require.Equal(t, 2, len(p.bob.index(t, p.alice.Address()).Archived))
+}
+
+// asFirst wraps m of an end as a message that begins its session.
+func asFirst(t *testing.T, end *ratchet.Session, m *session.Message) *session.Message {
+	t.Helper()
+	local, err := end.LocalIdentity()
+	require.NoError(t, err)
+	outer := wire.PreKeySignalMessage{
+		Version: 4, SignedPreKeyID: 1, HasKEM: true, KEMPreKeyID: 1 << 20, KEMCiphertext: make([]byte, 1569),
+		BaseKey: end.BaseKey(), IdentityKey: local.Bytes(), MessageBytes: m.Bytes,
+	}
+	return &session.Message{Type: session.TypePreKey, Bytes: wire.AppendPreKeySignalMessage(nil, &outer)}
 }
 
 // What expired makes room before anything that did not: a new key's session is
