@@ -21,6 +21,13 @@ func (s *Session) EncryptWith(plaintext, addresses, pqMessage []byte, salt *[32]
 	return s.encrypt(plaintext, addresses, pq, pqMessage, salt), nil
 }
 
+// PostQuantum reports whether the post-quantum ratchet is on. Only imported
+// sessions can lack it.
+func (s *Session) PostQuantum() bool {
+	pq, err := s.postQuantum()
+	return err == nil && pq.Enabled()
+}
+
 // A Draft is the next message of a session, of which a test makes what it
 // wants: whoever has the keys can.
 type Draft struct {

@@ -221,13 +221,6 @@ func (s *Session) ReceiverKeys() [][]byte {
 // key (33 bytes), so that a message with it needs no DH.
 func (s *Session) HasReceiver(ratchetKey []byte) bool { return s.receiver(ratchetKey) >= 0 }
 
-// PostQuantum reports whether the post-quantum ratchet is on. Only imported
-// sessions can lack it.
-func (s *Session) PostQuantum() bool {
-	pq, err := s.postQuantum()
-	return err == nil && pq.Enabled()
-}
-
 func identity(b []byte) (keys.IdentityKey, error) {
 	k, err := keys.ParseIdentityKey(b)
 	if err != nil {

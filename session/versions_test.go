@@ -171,6 +171,17 @@ func TestKA_22_A16_StaleSession(t *testing.T) {
 	p.goesOn(t)
 }
 
+// A record from elsewhere may say any time; one that is none makes nothing stale.
+func TestKA_22_TimesThatOverflow(t *testing.T) {
+	p := met(t)
+	rec := p.alice.record(t, p.bob)
+	for _, created := range []uint64{1 << 61, math.MaxInt64, math.MaxUint64} { // 2^61 s are 0 ms, modulo 2^64
+		rec.Current = editSession(t, rec.Current, func(s *wire.Session) { s.Pending.Created = created })
+		require.NoError(t, p.alice.ImportSession(ctx, p.bob.Address(), wire.AppendSessionRecord(nil, &rec)))
+		require.Equal(t, session.TypePreKey, p.alice.send(t, p.bob, "hello").Type)
+	}
+}
+
 func TestKA_22_ClockOfAnySort(t *testing.T) {
 	clocks := []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 0), time.Date(1601, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(1, 0),
 		time.UnixMilli(1 << 53), time.Unix(math.MaxInt64/1000, 0), time.Unix(math.MinInt64/1000, 0), time.Unix(1<<62, 999)}
