@@ -256,6 +256,20 @@ func (in *inbound) archived(match func(*wire.ArchivedNote) bool) ([]*candidate, 
 
 // attempt decrypts the message on one candidate.
 func (in *inbound) attempt(c *candidate) error {
+	plaintext, err := c.s.Decrypt(in.raw, in.limits(c))
+	if err != nil && c.place >= 0 {
+		in.budget.Left -= min(in.budget.Left, uint64(len(in.raw)/macStep))
+	}
+	if errors.Is(err, ratchet.ErrCorrupt) {
+		return fmt.Errorf("%w: %w", ErrAuth, corrupt(err))
+	}
+	c.plaintext = plaintext
+	return err
+}
+
+// limits are what the message may cost on one candidate, and the addresses
+// that it must be bound to.
+func (in *inbound) limits(c *candidate) *ratchet.DecryptOptions {
 	self := false
 	if remote, err := c.s.RemoteIdentity(); err == nil {
 		self = in.d.isSelf(in.from, remote.Bytes())
@@ -275,15 +289,7 @@ func (in *inbound) attempt(c *candidate) error {
 	if in.opts.Deep {
 		o.Budget = nil
 	}
-	plaintext, err := c.s.Decrypt(in.raw, o)
-	if err != nil && c.place >= 0 {
-		in.budget.Left -= min(in.budget.Left, uint64(len(in.raw)/macStep))
-	}
-	if errors.Is(err, ratchet.ErrCorrupt) {
-		return fmt.Errorf("%w: %w", ErrAuth, corrupt(err))
-	}
-	c.plaintext = plaintext
-	return err
+	return o
 }
 
 // deliver records what a successful candidate changed.

@@ -45,7 +45,8 @@ type Options struct {
 	// PromoteOnlyNewer keeps a message on an archived session from making it
 	// the one for sending again: only a session that is begun anew, or under an
 	// identity key that is accepted now, becomes that. Archived ones still
-	// decrypt.
+	// decrypt. Two devices that both have it, and began with each other at once,
+	// stay on two sessions, which their archives drop after 30 days.
 	PromoteOnlyNewer bool
 	// SelfJump is how far ahead a message between two devices of one account
 	// may be; 0 is 100,000. More than that is ErrTooExpensive, unless it is
