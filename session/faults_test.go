@@ -106,6 +106,11 @@ var operations = []operation{
 		p := met(t)
 		return p.bob, reading(p.alice.send(t, p.bob, "text"))
 	}},
+	{"Decrypt first, accepted before", func(t *testing.T) (*side, run) {
+		p := met(t)
+		require.NoError(t, p.bob.AcceptIdentity(ctx, aliceAddress, p.alice.Identity()))
+		return p.bob, reading(p.alice.send(t, p.bob, "text"))
+	}},
 	{"Decrypt first, last resort", func(t *testing.T) (*side, run) {
 		p := strangers(t)
 		p.alice.beginLastResort(t, p.bob)
