@@ -34,6 +34,7 @@ var relied = map[string]string{
 	"Decrypt":                        "+session =identity",
 	"Decrypt archived":               "+archive +session -archive =identity =peer",
 	"AcceptIdentity":                 "+archive +identity +session -archive =peer",
+	"AcceptIdentity in advance":      "+identity =peer",
 	"Archive":                        "+archive +session =peer",
 	"ExportSession":                  "=archive =session",
 	"ImportSession":                  "+archive +session =identity =peer",

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -59,8 +60,12 @@ func (d *Device) publish(t *tx) (*x3dh.Publication, error) {
 }
 
 // MarkPublished records that a directory has the one-time prekeys of p, so
-// that they are not published again. Those used up meanwhile stay so.
+// that they are not published again. Those used up meanwhile stay so. No
+// publication is ErrMalformed.
 func (d *Device) MarkPublished(ctx context.Context, p *x3dh.Publication) error {
+	if p == nil {
+		return fmt.Errorf("%w: no publication", ErrMalformed)
+	}
 	var all []keystore.Key
 	for i := range p.PreKeys {
 		all = append(all, d.idKey(kindPreKey, p.PreKeys[i].ID))

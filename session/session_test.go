@@ -94,6 +94,7 @@ func TestPublish(t *testing.T) {
 	again, err := bob.Publish(ctx)
 	require.NoError(t, err)
 	require.Equal(t, p.Bytes(), again.Bytes())
+	require.ErrorIs(t, bob.MarkPublished(ctx, nil), session.ErrMalformed)
 	require.NoError(t, bob.MarkPublished(ctx, p))
 	again, err = bob.Publish(ctx)
 	require.NoError(t, err)
