@@ -38,6 +38,8 @@ var relied = map[string]string{
 	"Archive":                        "+archive +session =peer",
 	"ExportSession":                  "=archive =session",
 	"ImportSession":                  "+archive +session =identity =peer",
+	"ImportSession of one":           "+session =identity =peer",
+	"Begin anew":                     "+session =identity =peer",
 }
 
 func TestCommitsExpectWhatTheyReliedOn(t *testing.T) {

@@ -179,6 +179,19 @@ var operations = []operation{
 		require.NoError(t, err)
 		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.ImportSession(ctx, aliceAddress, record) })
 	}},
+	{"ImportSession of one", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		record, err := p.bob.ExportSession(ctx, aliceAddress)
+		require.NoError(t, err)
+		p.bob.forget(t, aliceAddress.User)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.ImportSession(ctx, aliceAddress, record) })
+	}},
+	{"Begin anew", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		b := bundleOf(t, p.alice)
+		p.bob.forget(t, aliceAddress.User)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Begin(ctx, aliceAddress, b) })
+	}},
 }
 
 var errInjected = errors.New("the disk is on fire")
