@@ -84,6 +84,19 @@ func TestSES_08_KeepTheOldKey(t *testing.T) {
 	p.goesOn(t) // a message in a known session is no handshake
 }
 
+// A session that expired before its key was accepted is not used again.
+func TestSES_08_AcceptedTooLate(t *testing.T) {
+	p := friends(t)
+	now := p.reinstalled(t)
+	now.begin(t, p.bob)
+	p.bob.reads(t, now, now.send(t, p.bob, "new"), "new")
+	p.now = p.now.Add(30*24*time.Hour + time.Millisecond)
+	require.NoError(t, p.bob.AcceptIdentity(ctx, aliceAddress, now.Identity()))
+	_, err := p.bob.Encrypt(ctx, aliceAddress, nil)
+	refused(t, err, session.ErrNoSession)
+	require.Equal(t, 1, len(p.bob.index(t, aliceAddress).Archived), "the session under the key before")
+}
+
 func TestSES_08_Alternating(t *testing.T) {
 	p := friends(t)
 	now := p.reinstalled(t)
