@@ -20,6 +20,9 @@ func (s *State) SendWith(draw func(n int) []byte) (next *State, msg []byte, key 
 func (s *State) Epoch() uint64   { return s.machine.Epoch() }
 func (s *State) Sending() uint64 { return s.chain.sending }
 
+// AuthKey returns the key that a chain would begin from, while it is kept.
+func (s *State) AuthKey() [32]byte { return s.negotiation.authKey }
+
 // A Chain is a chain alone.
 type Chain struct{ c chain }
 

@@ -55,6 +55,18 @@ func TestCheckSteps(t *testing.T) {
 }
 
 // TestSPQR_05_StoredStates gives Parse states that no run of the protocol makes.
+// The key of the handshake goes with the first message that is received.
+func TestRAT_15_HandshakeKeyIsForgotten(t *testing.T) {
+	key := [32]byte{1, 2, 3}
+	a, b := spqr.New(&key, true, 0), spqr.New(&key, false, 0)
+	_, msg, _, err := a.Send()
+	require.NoError(t, err)
+	next, _, err := b.Recv(msg)
+	require.NoError(t, err)
+	require.Zero(t, next.AuthKey())
+	require.Equal(t, key, b.AuthKey(), "b is a value")
+}
+
 func TestSPQR_05_StoredStates(t *testing.T) {
 	half := func(w *wire.SPQRState) *wire.SPQRHalf { return &w.Chain.Links[w.Chain.LinkCount-1].Recv }
 	cases := map[string]func(*wire.SPQRState){
