@@ -54,7 +54,6 @@ func TestCheckSteps(t *testing.T) {
 	requireRefused(t, b.stored, message(1, 1, 3), spqr.ErrUsed)
 }
 
-// TestSPQR_05_StoredStates gives Parse states that no run of the protocol makes.
 // The key of the handshake goes with the first message that is received.
 func TestRAT_15_HandshakeKeyIsForgotten(t *testing.T) {
 	key := [32]byte{1, 2, 3}
@@ -67,6 +66,7 @@ func TestRAT_15_HandshakeKeyIsForgotten(t *testing.T) {
 	require.Equal(t, key, b.AuthKey(), "b is a value")
 }
 
+// TestSPQR_05_StoredStates gives Parse states that no run of the protocol makes.
 func TestSPQR_05_StoredStates(t *testing.T) {
 	half := func(w *wire.SPQRState) *wire.SPQRHalf { return &w.Chain.Links[w.Chain.LinkCount-1].Recv }
 	cases := map[string]func(*wire.SPQRState){
