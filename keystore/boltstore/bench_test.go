@@ -7,20 +7,16 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-	"context"
 	"os"
 
 	"go.etcd.io/bbolt"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
 
-var ctx = context.Background()
 
-func key(kind, owner, name string) keystore.Key {
-	return keystore.Key{Scope: "scope", Kind: kind, Owner: owner, Name: name}
-}
 
 func openBench(b *testing.B) *boltstore.Store {
 	dir := os.Getenv("BDIR")
@@ -37,7 +33,7 @@ func fill(b *testing.B, s *boltstore.Store, n, size int) {
 	for i := 0; i < n; i += 1000 {
 		var cs []keystore.Change
 		for j := i; j < min(i+1000, n); j++ {
-			cs = append(cs, keystore.Change{Op: keystore.Put, Key: key("session", "u"+strconv.Itoa(j), "1"), Value: make([]byte, size)})
+			cs = append(cs, keystore.Change{Op: keystore.Put, Key: storetest.Key("session", "u"+strconv.Itoa(j), "1"), Value: make([]byte, size)})
 		}
 		if _, err := s.Commit(ctx, cs...); err != nil {
 			b.Fatal(err)
@@ -53,7 +49,7 @@ func BenchmarkCommit(b *testing.B) {
 			versions := make([]uint64, n)
 			keys := make([]keystore.Key, n)
 			for i := range keys {
-				keys[i] = key("session", "u"+strconv.Itoa(i), "1")
+				keys[i] = storetest.Key("session", "u"+strconv.Itoa(i), "1")
 				r, _ := s.Load(ctx, keys[i])
 				versions[i] = r[0].Version
 			}
@@ -91,7 +87,7 @@ func BenchmarkCommit64(b *testing.B) {
 		me := int(id.Add(1))
 		var k [3]keystore.Key
 		for j := range k {
-			k[j] = key("session", "p"+strconv.Itoa(me), strconv.Itoa(j))
+			k[j] = storetest.Key("session", "p"+strconv.Itoa(me), strconv.Itoa(j))
 		}
 		var v uint64
 		for pb.Next() {
@@ -164,7 +160,7 @@ func BenchmarkLoad(b *testing.B) {
 	fill(b, s, 1000, 5000)
 	var keys []keystore.Key
 	for i := range 5 {
-		keys = append(keys, key("session", "u"+strconv.Itoa(i*190), "1"))
+		keys = append(keys, storetest.Key("session", "u"+strconv.Itoa(i*190), "1"))
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -130,7 +130,7 @@ func (s *Store) Close() error {
 	db := s.db
 	s.db = nil
 	if s.health.stuck.Load() {
-		return s.file.Close() // unlocks; the mapping stays until the process ends
+		return s.abandon()
 	}
 	return db.Close()
 }

@@ -3,6 +3,8 @@
 package boltstore_test
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -14,7 +16,17 @@ import (
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs the tests, or what a test wants of a process of its own.
+func TestMain(m *testing.M) {
+	if job := os.Getenv(jobVariable); job != "" {
+		if err := jobs[job](os.Getenv(pathVariable)); err != nil {
+			fmt.Println("failed:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open opens a store in a directory of its own.
 func open(t testing.TB) *boltstore.Store {

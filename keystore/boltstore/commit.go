@@ -3,6 +3,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -34,8 +35,11 @@ type request struct {
 type step struct {
 	change *keystore.Change
 	key    []byte
-	value  []byte // of a Put, without its version, and without where it is if that is outside
-	found  uint64 // id of the large value that the record had, 0 for none
+	value  []byte // of a Put, without the versions, and without where it is if that is outside
+
+	// What there was before.
+	created uint64 // 0: nothing
+	large   uint64 // id of the large value, 0: it had none
 }
 
 // Commit implements [keystore.Store].
@@ -235,8 +239,8 @@ func (t *tables) expect(r *request) error {
 		if err != nil {
 			return err
 		}
-		if st.found = 0; e.form == outside {
-			st.found, _ = e.reference()
+		if st.created, st.large = e.created, 0; e.form == outside {
+			st.large, _ = e.reference()
 		}
 		if e.version != st.change.Expect {
 			lost = append(lost, st.change.Key)
@@ -263,17 +267,17 @@ func (t *tables) applyStep(st *step, version uint64) error {
 	if st.change.Op == keystore.Check {
 		return nil
 	}
-	if st.found != 0 {
-		if err := t.dropLarge(st.found); err != nil {
+	if st.large != 0 {
+		if err := t.dropLarge(st.large); err != nil {
 			return err
 		}
 	}
 	if st.change.Op == keystore.Delete {
 		return t.records.Delete(st.key)
 	}
+	st.setVersions(version)
 	value := st.value
-	binary.BigEndian.PutUint64(value, version)
-	if value[versionSize] == outside {
+	if value[formAt] == outside {
 		id, err := t.putLarge(st.change.Value)
 		if err != nil {
 			return err
@@ -282,6 +286,11 @@ func (t *tables) applyStep(st *step, version uint64) error {
 		value = binary.BigEndian.AppendUint64(value, uint64(len(st.change.Value)))
 	}
 	return t.records.Put(st.key, value)
+}
+
+func (st *step) setVersions(version uint64) {
+	binary.BigEndian.PutUint64(st.value, version)
+	binary.BigEndian.PutUint64(st.value[createdAt:], cmp.Or(st.created, version))
 }
 
 // failed tells what became of a transaction that could not be finished, with

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
 
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -27,14 +28,12 @@ func storageError(err error) error {
 }
 
 func classify(err error) error {
-	var errno syscall.Errno
-	errors.As(err, &errno)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return keystore.ErrLocked
-	case errors.Is(err, bolterrors.ErrMaxSizeReached), slices.Contains(full, errno):
+	case errors.Is(err, bolterrors.ErrMaxSizeReached), says(err, full):
 		return keystore.ErrFull
-	case errors.Is(err, fs.ErrPermission), slices.Contains(readOnly, errno):
+	case errors.Is(err, fs.ErrPermission), says(err, readOnly):
 		return keystore.ErrReadOnly
 	case errors.Is(err, bolterrors.ErrVersionMismatch):
 		return keystore.ErrNewerFormat
@@ -42,4 +41,12 @@ func classify(err error) error {
 		return keystore.ErrCorrupt
 	}
 	return nil
+}
+
+// says tells whether err is one of the numbers, or ends with its text, since
+// that is all that bbolt leaves of an error on growing the file.
+func says(err error, numbers []syscall.Errno) bool {
+	return slices.ContainsFunc(numbers, func(n syscall.Errno) bool {
+		return errors.Is(err, n) || strings.HasSuffix(err.Error(), n.Error())
+	})
 }

@@ -75,3 +75,10 @@ func (s *Store) giveUp(why error) {
 	s.health.stuck.Store(true)
 	s.health.reads.CompareAndSwap(nil, &why)
 }
+
+// abandon closes the file without bbolt, whose mapping of it stays until the
+// process ends.
+func (s *Store) abandon() error {
+	unlock(s.file)
+	return s.file.Close()
+}

@@ -20,7 +20,9 @@ const (
 
 // List implements [keystore.Store]. It reads ahead, the further the longer
 // nothing is committed, and reads again what a Commit may have changed: what it
-// yields was so when the step began, also if the loop's body commits.
+// yields was so when the step began, also if the loop's body commits. What was
+// not there when the listing began is left out, so that a loop ends that adds
+// records.
 func (s *Store) List(ctx context.Context, scope, kind, owner string) iter.Seq2[keystore.Record, error] {
 	return func(yield func(keystore.Record, error) bool) {
 		l := newListing(scope, kind, owner)
@@ -42,6 +44,8 @@ type listing struct {
 	prefix []byte // how the keys begin that may be asked for
 	next   []byte // where the next page begins
 	limit  int    // how many records it has
+	start  uint64 // the generation when the first page was read
+	begun  bool
 }
 
 // A page is records that were read together.
@@ -64,7 +68,8 @@ func newListing(scope, kind, owner string) *listing {
 }
 
 func (l *listing) asks(e *entry) bool {
-	return (l.scope == "" || l.scope == string(e.parts[0])) &&
+	return e.created <= l.start &&
+		(l.scope == "" || l.scope == string(e.parts[0])) &&
 		(l.kind == "" || l.kind == string(e.parts[1])) &&
 		(l.owner == "" || l.owner == string(e.parts[2]))
 }
@@ -107,9 +112,15 @@ func (s *Store) readPage(ctx context.Context, l *listing) (*page, error) {
 // readPage reads the page of l.
 func (t *tables) readPage(l *listing, p *page) error {
 	p.newest = t.records.Sequence()
-	size := 0
+	if !l.begun {
+		l.begun, l.start = true, p.newest
+	}
+	size, last := 0, l.next
 	k, v := t.cursor.Seek(l.next)
 	for n := 0; k != nil && bytes.HasPrefix(k, l.prefix); n++ {
+		if c := bytes.Compare(k, last); c < 0 || c == 0 && n > 0 {
+			return corrupt("order of keys") // and no end of the listing, perhaps
+		}
 		if n == pageKeys || len(p.records) == l.limit || size >= pageBytes {
 			p.next = bytes.Clone(k)
 			return nil
@@ -125,6 +136,7 @@ func (t *tables) readPage(l *listing, p *page) error {
 			p.records = append(p.records, r)
 			size += len(r.Value)
 		}
+		last = k
 		k, v = t.cursor.Next()
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 //	       length (1 byte, at most 254) || bytes
 //	       0xFF || SHA-256(bytes), if there are more
 //	value  version (8 bytes, big endian)
+//	       version that the record had when there was none before it (8 bytes)
 //	       form (1 byte): inline or outside
 //	       for each part of the key that is hashed there, in order:
 //	           length (uvarint) || bytes
@@ -29,9 +30,10 @@ const (
 	inline  = 0
 	outside = 1
 
-	versionSize = 8
-	headerSize  = versionSize + 1
-	refSize     = 16
+	createdAt  = 8
+	formAt     = 16
+	headerSize = 17
+	refSize    = 16
 
 	// inlineMax bounds a value that stands beside others: bbolt writes a page
 	// anew for any change of it, and puts at least two records on one.
@@ -57,9 +59,9 @@ func appendPart(dst []byte, part string) []byte {
 }
 
 // appendHeader appends what stands before the Value of k's record, with the
-// version left 0.
+// versions left 0.
 func appendHeader(dst []byte, k *keystore.Key, form byte) []byte {
-	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, form)
+	dst = append(append(dst, make([]byte, formAt)...), form)
 	for _, part := range parts(k) {
 		if len(part) >= hashed {
 			dst = binary.AppendUvarint(dst, uint64(len(part)))
@@ -82,6 +84,7 @@ func storedSize(k *keystore.Key) int {
 // into the file and end with the transaction.
 type entry struct {
 	version uint64
+	created uint64 // the version of the first of the Puts since it was absent
 	parts   [4][]byte
 	form    byte
 	rest    []byte // the Value, or where it is
@@ -92,7 +95,8 @@ func parse(key, value []byte) (e entry, err error) {
 	if len(value) < headerSize {
 		return e, corrupt("short record")
 	}
-	e.version, e.form = binary.BigEndian.Uint64(value), value[versionSize]
+	e.version, e.created = binary.BigEndian.Uint64(value), binary.BigEndian.Uint64(value[createdAt:])
+	e.form = value[formAt]
 	value = value[headerSize:]
 	for i := range e.parts {
 		if key, value, err = e.parsePart(i, key, value); err != nil {
@@ -100,7 +104,7 @@ func parse(key, value []byte) (e entry, err error) {
 		}
 	}
 	e.rest = value
-	if len(key) > 0 || e.version == 0 || e.form > outside || e.form == outside && len(e.rest) != refSize {
+	if len(key) > 0 || e.created == 0 || e.created > e.version || e.form > outside || e.form == outside && len(e.rest) != refSize {
 		return entry{}, corrupt("record of no known form")
 	}
 	return e, nil

@@ -29,10 +29,6 @@ const (
 
 	// lockTime is for a predecessor that is about to end.
 	lockTime = 500 * time.Millisecond
-
-	// minFile is what bbolt gives a file with the first bucket in it, on any
-	// system.
-	minFile = 32 << 10
 )
 
 // Options are the choices for a Store. A nil *Options, like the zero value,
@@ -55,15 +51,10 @@ func Open(path string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = create(path)
-	case err == nil && info.Mode().IsRegular() && info.Size() > 0 && info.Size() < minFile:
-		err = corrupt("short file")
-	}
-	if err != nil {
-		return nil, storageError(err)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
+			return nil, storageError(err)
+		}
 	}
 	s, err := open(path, o)
 	if err == nil {
@@ -109,7 +100,7 @@ func open(path string, o *Options) (*Store, error) {
 	s := &Store{turn: make(chan struct{}, 1), finish: (*bbolt.Tx).Commit}
 	if err := guard(func() error { return s.openFile(path, o) }); err != nil {
 		if s.file != nil {
-			_ = s.file.Close() // unlocks; bbolt has done so unless it panicked
+			s.abandon() // bbolt has closed it, unless it panicked
 		}
 		return nil, err
 	}
@@ -131,7 +122,12 @@ func (s *Store) openFile(path string, o *Options) (err error) {
 		MaxSize:        int(min(o.MaxSize, maxInt)),
 		NoStatistics:   true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-			s.file, err = os.OpenFile(name, flag, mode)
+			if s.file, err = os.OpenFile(name, flag, mode); err != nil {
+				return nil, err
+			}
+			if err = lock(s.file); err == nil {
+				err = checkFile(s.file)
+			}
 			return s.file, err
 		},
 	})
@@ -145,26 +141,19 @@ const maxInt = int64(^uint(0) >> 1)
 
 // check reads the format, and makes a store of a file that bbolt has just made.
 func (s *Store) check() error {
-	tx, err := s.begin(false)
-	if err != nil {
-		return err
-	}
-	fresh, err := s.checkFormat(tx)
-	s.rollback(tx)
+	fresh, err := s.checkFormat()
 	if err != nil || !fresh {
 		return err
 	}
 	return s.db.Update(makeTables)
 }
 
-func (s *Store) checkFormat(tx *bbolt.Tx) (fresh bool, err error) {
-	info, err := s.file.Stat()
+func (s *Store) checkFormat() (fresh bool, err error) {
+	tx, err := s.begin(false)
 	if err != nil {
 		return false, err
 	}
-	if info.Size() < tx.Size() {
-		return false, corrupt("short file")
-	}
+	defer s.rollback(tx)
 	if name, _ := tx.Cursor().First(); name == nil {
 		return true, nil
 	}

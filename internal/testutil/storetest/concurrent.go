@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	accounts = 8
+	accounts = 64
 	workers  = 64
-	moves    = 50
+	moves    = 25
 )
 
 func account(i int) keystore.Key { return Key("account", "o", strconv.Itoa(i)) }

@@ -96,7 +96,8 @@ func All(t require.TestingT, s keystore.Store, scope, kind, owner string) map[ke
 	got := map[keystore.Key]keystore.Record{}
 	for r, err := range s.List(ctx, scope, kind, owner) {
 		require.NoError(t, err)
-		require.NotContains(t, got, r.Key)
+		_, twice := got[r.Key]
+		require.False(t, twice)
 		got[r.Key] = r
 	}
 	return got
