@@ -218,6 +218,8 @@ func TestKA_22_PublishingBefore1970(t *testing.T) {
 		require.NotEqual(t, b.PreKey.ID, publication.PreKeys[i].ID)
 	}
 	require.NoError(t, p.bob.MarkPublished(ctx, publication))
+	p.now = p.now.Add(time.Hour)
+	p.unharmedStores(t, func() { require.NoError(t, p.bob.MarkPublished(ctx, publication)) })
 	publication, err = p.bob.Publish(ctx)
 	require.NoError(t, err)
 	require.Empty(t, publication.PreKeys)
