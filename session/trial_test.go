@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -181,6 +182,21 @@ func TestRAT_10_SelfSessions(t *testing.T) {
 		skips(t, end, 25001)
 		over := says(t, end, "25,001 ahead")
 		p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, over), session.ErrTooFar) })
+	}
+}
+
+// A self session is one of the same key and the same service id.
+func TestRAT_10_WhoIsSelf(t *testing.T) {
+	for user, self := range map[string]bool{
+		aliceAddress.User: true, strings.ToUpper(aliceAddress.User): true,
+		bobAddress.User: false, "PNI:" + aliceAddress.User: false, "alice": false,
+	} {
+		p := linked(t, user, nil)
+		for _, raw := range [][]byte{p.bob.state(t, p.alice).PQRatchet, p.alice.state(t, p.bob).PQRatchet} {
+			var w wire.SPQRState
+			require.NoError(t, w.Parse(raw))
+			require.Equal(t, self, w.Chain.Params.MaxJump == math.MaxUint32, user)
+		}
 	}
 }
 
