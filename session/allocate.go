@@ -87,7 +87,7 @@ func recordID(kind string, record []byte) (uint32, error) {
 func (a *allocator) id(next *uint32, kinds ...string) uint32 {
 	for {
 		id := *next % idSpace
-		*next = (id + 1) % idSpace
+		*next = id + 1
 		used := false
 		for _, kind := range kinds {
 			used = used || a.held[kind][id] != nil

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -14,6 +15,7 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -236,4 +238,18 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, "answer", read(t, alice, bob, send(t, bob, alice, "answer")))
 	_, err := alice.Decrypt(context.Background(), bob.Address(), &session.Message{}, &session.DecryptOptions{})
 	refused(t, err, session.ErrMalformed)
+}
+
+// What was published once stays so, and what was used up meanwhile is no error.
+func TestMarkPublishedAgain(t *testing.T) {
+	p := strangers(t)
+	publication, err := p.bob.Publish(ctx)
+	require.NoError(t, err)
+	require.NoError(t, p.alice.Begin(ctx, p.bob.Address(), (&x3dh.Publication{RegistrationID: 1, DeviceID: 1, IdentityKey: publication.IdentityKey,
+		SignedPreKey: publication.SignedPreKey, LastResort: publication.LastResort, PreKeys: publication.PreKeys[:1]}).Take()))
+	p.goesOn(t)
+	require.NoError(t, p.bob.MarkPublished(ctx, publication))
+	require.False(t, p.bob.hasPreKey(t, "prekey", publication.PreKeys[0].ID))
+	p.now = p.now.Add(time.Hour)
+	p.unharmed(t, func() { require.NoError(t, p.bob.MarkPublished(ctx, publication)) })
 }

@@ -174,10 +174,13 @@ func TestRAT_10_SelfSessions(t *testing.T) {
 	p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, over), session.ErrTooFar) })
 	p.bob.reads(t, p.alice, ahead, "25,999 ahead")
 
-	// The same key under another name, or under a name that is no service id,
-	// makes no account.
-	for _, user := range []string{bobAddress.User, "PNI:" + aliceAddress.User} {
-		p = linked(t, user, nil)
+	// The same key under another name makes no account, nor does the same name
+	// with another key.
+	pairs := []*pair{linked(t, bobAddress.User, nil), linked(t, "PNI:"+aliceAddress.User, nil), strangers(t)}
+	pairs[2].bob = newSide(t, session.Address{User: aliceAddress.User, Device: 1}, nil, nil)
+	pairs[2].alice.begin(t, pairs[2].bob)
+	pairs[2].goesOn(t)
+	for _, p := range pairs {
 		end = p.alice.current(t, p.bob)
 		skips(t, end, 25001)
 		over := says(t, end, "25,001 ahead")
