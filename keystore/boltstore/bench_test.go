@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
-	"os"
 
+	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
@@ -16,155 +16,182 @@ import (
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
 
+// A session's record has 5 kB, and an operation of a Device changes about
+// three records.
+const (
+	recordSize  = 5000
+	recordCount = 3
+)
 
-
-func openBench(b *testing.B) *boltstore.Store {
-	dir := os.Getenv("BDIR")
-	if dir == "" { dir = b.TempDir() } else { dir, _ = os.MkdirTemp(dir, "b"); b.Cleanup(func(){os.RemoveAll(dir)}) }
-	s, err := boltstore.Open(filepath.Join(dir, "store"), nil)
-	if err != nil {
-		b.Fatal(err)
+// holding is a store of n records of a session's size.
+func holding(b *testing.B, n int) *boltstore.Store {
+	s := open(b)
+	var changes []keystore.Change
+	for i := range n {
+		changes = append(changes, keystore.Change{Op: keystore.Put, Key: key(i), Value: make([]byte, recordSize)})
 	}
-	b.Cleanup(func() { s.Close() })
+	storetest.Commit(b, s, changes...)
 	return s
 }
 
-func fill(b *testing.B, s *boltstore.Store, n, size int) {
-	for i := 0; i < n; i += 1000 {
-		var cs []keystore.Change
-		for j := i; j < min(i+1000, n); j++ {
-			cs = append(cs, keystore.Change{Op: keystore.Put, Key: storetest.Key("session", "u"+strconv.Itoa(j), "1"), Value: make([]byte, size)})
+func benchCommit(b *testing.B, s *boltstore.Store, records int) {
+	changes := make([]keystore.Change, recordCount)
+	versions := make([]uint64, records)
+	for i := range versions {
+		versions[i] = 1
+	}
+	value := make([]byte, recordSize)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		at := func(j int) int { return (i*7919 + j*records/recordCount) % records }
+		for j := range changes {
+			changes[j] = keystore.Change{Op: keystore.Put, Key: key(at(j)), Expect: versions[at(j)], Value: value}
 		}
-		if _, err := s.Commit(ctx, cs...); err != nil {
+		v, err := s.Commit(ctx, changes...)
+		if err != nil {
 			b.Fatal(err)
+		}
+		for j := range changes {
+			versions[at(j)] = v
 		}
 	}
 }
 
 func BenchmarkCommit(b *testing.B) {
 	for _, n := range []int{1000, 20000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := openBench(b)
-			fill(b, s, n, 5000)
-			versions := make([]uint64, n)
-			keys := make([]keystore.Key, n)
-			for i := range keys {
-				keys[i] = storetest.Key("session", "u"+strconv.Itoa(i), "1")
-				r, _ := s.Load(ctx, keys[i])
-				versions[i] = r[0].Version
-			}
-			value := make([]byte, 5000)
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				var cs [3]keystore.Change
-				for j := range cs {
-					x := (i + j*n/3) % n
-					cs[j] = keystore.Change{Op: keystore.Put, Key: keys[x], Expect: versions[x], Value: value}
-				}
-				v, err := s.Commit(ctx, cs[:]...)
-				if err != nil {
-					b.Fatal(err)
-				}
-				for j := range cs {
-					versions[(i+j*n/3)%n] = v
-				}
-				i = (i+7919)%n
-			}
-		})
+		b.Run(strconv.Itoa(n), func(b *testing.B) { benchCommit(b, holding(b, n), n) })
 	}
 }
 
-func BenchmarkCommit64(b *testing.B) {
-	s := openBench(b)
-	fill(b, s, 1000, 5000)
-	value := make([]byte, 5000)
-	var id atomic.Int64
-	b.SetParallelism(32)
-	b.ReportAllocs()
-	before := s.Transactions()
-	b.RunParallel(func(pb *testing.PB) {
-		me := int(id.Add(1))
-		var k [3]keystore.Key
-		for j := range k {
-			k[j] = storetest.Key("session", "p"+strconv.Itoa(me), strconv.Itoa(j))
+// The same puts by bbolt alone, with its list of free pages in the file and
+// without; and with 60 MB of free pages in the file.
+func BenchmarkFloorCommit(b *testing.B) {
+	for name, o := range map[string]bbolt.Options{
+		"list":    {FreelistType: bbolt.FreelistMapType},
+		"no list": {FreelistType: bbolt.FreelistMapType, NoFreelistSync: true},
+	} {
+		for _, free := range []int{0, 10000} {
+			b.Run(name+"/"+strconv.Itoa(free), func(b *testing.B) { benchBolt(b, &o, 1000, free) })
 		}
-		var v uint64
-		for pb.Next() {
-			var cs [3]keystore.Change
-			for j := range cs {
-				cs[j] = keystore.Change{Op: keystore.Put, Key: k[j], Expect: v, Value: value}
+	}
+}
+
+func benchBolt(b *testing.B, o *bbolt.Options, n, free int) {
+	db, err := bbolt.Open(filepath.Join(b.TempDir(), "db"), 0o600, o)
+	require.NoError(b, err)
+	defer db.Close()
+	name, value := []byte("b"), make([]byte, recordSize)
+	require.NoError(b, db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket(name)
+		for i := 0; i < n+free && err == nil; i++ {
+			err = tx.Bucket(name).Put(boltstore.StoredKey(key(i)), value)
+		}
+		return err
+	}))
+	require.NoError(b, db.Update(func(tx *bbolt.Tx) (err error) {
+		for i := n; i < n+free && err == nil; i++ {
+			err = tx.Bucket(name).Delete(boltstore.StoredKey(key(i)))
+		}
+		return err
+	}))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		err := db.Update(func(tx *bbolt.Tx) (err error) {
+			for j := 0; j < recordCount && err == nil; j++ {
+				err = tx.Bucket(name).Put(boltstore.StoredKey(key((i*7919+j*n/recordCount)%n)), value)
+			}
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCommitBy64(b *testing.B) {
+	s := holding(b, 1000)
+	before := s.Transactions()
+	var workers atomic.Int64
+	b.SetParallelism(32) // for each of two processors
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		me := int(workers.Add(1)) * recordCount
+		changes := make([]keystore.Change, recordCount)
+		value := make([]byte, recordSize)
+		for v := uint64(1); pb.Next(); {
+			for j := range changes {
+				changes[j] = keystore.Change{Op: keystore.Put, Key: key(me + j), Expect: v, Value: value}
 			}
 			var err error
-			if v, err = s.Commit(ctx, cs[:]...); err != nil {
+			if v, err = s.Commit(ctx, changes...); err != nil {
 				b.Error(err)
 				return
 			}
 		}
 	})
-	b.ReportMetric(float64(b.N)/float64(s.Transactions()-before), "commits/tx")
-}
-
-func BenchmarkBolt(b *testing.B) {
-	dir := os.Getenv("BDIR")
-	if dir == "" { dir = b.TempDir() } else { dir, _ = os.MkdirTemp(dir, "b"); b.Cleanup(func(){os.RemoveAll(dir)}) }
-	for _, nosync := range []bool{false, true} {
-	for _, free := range []int{0, 20000} {
-	b.Run(strconv.FormatBool(nosync)+strconv.Itoa(free), func(b *testing.B) {
-		dir := b.TempDir()
-		db, err := bbolt.Open(filepath.Join(dir, "db"), 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, NoFreelistSync: nosync})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer db.Close()
-		name := []byte("b")
-		value := make([]byte, 5000)
-		db.Update(func(tx *bbolt.Tx) error {
-			bk, _ := tx.CreateBucket(name)
-			for i := range 1000+free/2 {
-				bk.Put([]byte("key"+strconv.Itoa(1000000+i)), value)
-			}
-			return nil
-		})
-		if free > 0 {
-		db.Update(func(tx *bbolt.Tx) error {
-			bk := tx.Bucket(name)
-			for i := 1000; i < 1000+free/2; i++ {
-				bk.Delete([]byte("key"+strconv.Itoa(1000000+i)))
-			}
-			return nil
-		})
-		}
-		b.ReportAllocs()
-		i := 0
-		for b.Loop() {
-			err := db.Update(func(tx *bbolt.Tx) error {
-				bk := tx.Bucket(name)
-				for j := range 3 {
-					bk.Put([]byte("key"+strconv.Itoa(1000000+(i+j*333)%1000)), value)
-				}
-				return nil
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			i += 79
-		}
-		st := db.Stats(); b.ReportMetric(float64(st.FreePageN+st.PendingPageN), "freepages")
-	})
-	}}
+	b.ReportMetric(float64(b.N)/float64(s.Transactions()-before), "commits/flush")
 }
 
 func BenchmarkLoad(b *testing.B) {
-	s := openBench(b)
-	fill(b, s, 1000, 5000)
+	s := holding(b, 1000)
 	var keys []keystore.Key
 	for i := range 5 {
-		keys = append(keys, storetest.Key("session", "u"+strconv.Itoa(i*190), "1"))
+		keys = append(keys, key(i*190))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Load(ctx, keys...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// 1,000 records of 1.5 kB are loaded, and committed in one Commit.
+func BenchmarkThousand(b *testing.B) {
+	s := open(b)
+	keys, changes := make([]keystore.Key, 1000), make([]keystore.Change, 1000)
+	for i := range keys {
+		keys[i] = key(i)
+		changes[i] = keystore.Change{Op: keystore.Put, Key: keys[i], Value: make([]byte, 1500)}
+	}
+	storetest.Commit(b, s, changes...)
+	b.ReportAllocs()
+	for b.Loop() {
+		records, err := s.Load(ctx, keys...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, r := range records {
+			changes[i].Expect = r.Version
+		}
+		if _, err := s.Commit(ctx, changes...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	s := holding(b, 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, err := range s.List(ctx, "scope", "k", "o") {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "store")
+	require.NoError(b, reopen(b, path).Close())
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := boltstore.Open(path, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -6,39 +6,48 @@
 //
 // # Durable
 //
-// When Commit returns nil, its changes and the directory entry of the file were
-// handed to the disk with fsync (F_FULLFSYNC on macOS, FlushFileBuffers on
-// Windows) and the disk said that they are there. They survive the process,
-// the system and a loss of power, as far as the disk keeps its word. Until then
-// nothing of them is in the file: pages are written beside those in use, and
-// one page that is written last says which of them count. A Commit that was
-// interrupted is undone by reading that page, without a log or a repair.
+// When Commit returns nil, the system was told to bring its changes to the disk
+// (fdatasync, F_FULLFSYNC on macOS, FlushFileBuffers on Windows) and said that
+// they are there. They survive the end of the process, of the system and of the
+// power, as far as the disk keeps its word. Pages are written beside those in
+// use, and at last one that says which of them count: what a crash interrupted
+// is not there, and there is nothing to repair.
 //
-// A flush takes two fsyncs. Commits that arrive while one is under way wait
-// and then share the next, each judged by its own expectations.
+// A Load may see a Commit while it is being flushed; what is committed on top of
+// that is durable only together with it.
+//
+// A flush takes two such calls. Commits that come while one is under way wait
+// and share the next, each judged by its own expectations, one after the other.
 //
 // # One process
 //
-// The file is locked while it is open, and whoever opens it a second time, in
-// this process or another, is told [keystore.ErrLocked] within a second. The
-// lock ends with the process, however it ends. It is the operating system's
-// (flock, LockFileEx), so that the file belongs on a local disk, not on a
-// network share.
+// The file is locked while it is open. Whoever opens it too, in this process or
+// in another, is told [keystore.ErrLocked] within a second. The lock ends with
+// the process, in whatever way it ends. It is the operating system's (flock,
+// LockFileEx): the file belongs on a local disk, not on a network share.
 //
 // # What the file shows
 //
-// Nothing is encrypted here; wrap the store for that. A file that is created
-// is readable by its owner only (mode 0600), one that exists keeps its mode.
-// What was deleted or overwritten stays in the file until its page is used
-// again, and the file does not shrink.
+// Nothing is encrypted here; for that, wrap the store. A file that Open makes
+// is its owner's only (mode 0600), one that exists keeps its mode. What was
+// deleted or overwritten stays in the file until its page is used again, and
+// the file does not shrink.
+//
+// # Room
+//
+// A Commit for which the disk has no room is [keystore.ErrFull]; once there is
+// room, the next one works. Without any, there may be none even to delete:
+// pages are written anew before old ones are free. On systems of 32 bits a
+// file has at most 2 GiB, less what else is in memory.
 //
 // # Damage
 //
-// A file that is not a store's, or whose pages are damaged, is
-// [keystore.ErrCorrupt], of the records that can no longer be read, or of
-// everything when that cannot be told apart. Damage inside of a value is not
-// seen: bbolt's pages carry no checksum. After damage was met in a Commit, no
-// more are made until the store is opened again.
+// A file that is no store, or whose pages are damaged, is
+// [keystore.ErrCorrupt]: of the records that cannot be read, or of all if they
+// cannot be told apart. Pages have no checksum, so that damage within a value is
+// not seen, and there is damage that bbolt believes: a page that says it is
+// longer than it is, a branch that leads back to where it comes from. After
+// damage was met in a Commit, no more are made until the store is opened again.
 package boltstore
 
 import (
@@ -56,8 +65,8 @@ import (
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
-// A Store is a [keystore.Store] in a file; Open makes one. It may be used from
-// several goroutines, and a Store that was not opened is closed.
+// A Store is a [keystore.Store] in a file, which Open makes. It may be used from
+// several goroutines. The zero Store is closed.
 type Store struct {
 	use    sync.RWMutex  // held for reading by what uses db, for writing by Close
 	db     *bbolt.DB     // nil: closed
@@ -132,7 +141,7 @@ func (s *Store) Close() error {
 	if s.health.stuck.Load() {
 		return s.abandon()
 	}
-	return db.Close()
+	return storageError(db.Close())
 }
 
 // view calls do with the tables of a read transaction. The caller holds s.use.

@@ -44,3 +44,14 @@ func reopen(t testing.TB, path string) *boltstore.Store {
 func TestBehaviour(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) keystore.Store { return open(t) })
 }
+
+func TestZeroStore(t *testing.T) {
+	var s boltstore.Store
+	_, err := s.Load(ctx, key(0))
+	require.ErrorIs(t, err, keystore.ErrClosed)
+	_, err = s.Commit(ctx, storetest.Put(key(0), 0, "v"))
+	require.ErrorIs(t, err, keystore.ErrClosed)
+	_, err = s.Generation(ctx)
+	require.ErrorIs(t, err, keystore.ErrClosed)
+	require.NoError(t, s.Close())
+}

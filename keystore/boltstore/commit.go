@@ -42,7 +42,12 @@ type step struct {
 	large   uint64 // id of the large value, 0: it had none
 }
 
-// Commit implements [keystore.Store].
+// Commit implements [keystore.Store]. After [keystore.ErrCommitUnknown], which
+// is a flush that failed at its very end, the store does nothing more but Close;
+// open it again, and Load.
+//
+// A context that ends takes back a Commit that waits for a flush; one that is
+// in a flush stays until that is over, and returns what came of it.
 func (s *Store) Commit(ctx context.Context, changes ...keystore.Change) (uint64, error) {
 	if err := keystore.Validate(changes); err != nil {
 		return 0, err
@@ -56,19 +61,37 @@ func (s *Store) Commit(ctx context.Context, changes ...keystore.Change) (uint64,
 	s.mu.Lock()
 	s.queue = append(s.queue, r)
 	s.mu.Unlock()
+	return s.await(r)
+}
+
+// await returns what comes of a request, and takes a turn at making it and all
+// others that wait when there is one.
+func (s *Store) await(r *request) (uint64, error) {
 	for {
 		select {
 		case <-r.done:
 			return r.version, r.err
 		case s.turn <- struct{}{}:
-			s.lead()
-		case <-ctx.Done():
+			if s.lead(); !r.over() {
+				continue // there were too many before it
+			}
+		case <-r.ctx.Done():
 			if s.withdraw(r) {
-				return 0, ctx.Err()
+				return 0, r.ctx.Err()
 			}
 			<-r.done // someone has it, and cannot let go
-			return r.version, r.err
 		}
+		return r.version, r.err
+	}
+}
+
+// over tells whether version and err are set.
+func (r *request) over() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -111,9 +134,10 @@ func (s *Store) withdraw(r *request) bool {
 	return true
 }
 
-// lead makes the Commits that wait, and gives the turn away. Those whose
-// predecessors' flush has just ended are let in first: they would fill the
-// flush after this one otherwise, and this one were for one of them alone.
+// lead makes the Commits that wait, and gives the turn away. First it lets in
+// those who are about to commit again, now that a flush has ended: the first of
+// them would have this one for itself otherwise, and the others wait for the
+// next.
 func (s *Store) lead() {
 	defer func() { <-s.turn }()
 	runtime.Gosched()

@@ -70,7 +70,8 @@ func (s *Store) rollback(tx *bbolt.Tx) {
 	}
 }
 
-// giveUp leaves bbolt alone from now on, since a panic left it locked.
+// giveUp leaves bbolt alone from now on, since a panic left it locked. It takes
+// the first two pages of an open file to get there.
 func (s *Store) giveUp(why error) {
 	s.health.stuck.Store(true)
 	s.health.reads.CompareAndSwap(nil, &why)
