@@ -15,7 +15,7 @@ import (
 // Limits of a peer device's archive (design, Section 7).
 const (
 	maxArchived   = 40 // sessions, the current one aside
-	maxUnaccepted = 4  // of them under an identity that is not accepted
+	maxUnaccepted = 4  // of them under an identity that never was the accepted one
 	archiveTime   = 30 * 24 * time.Hour
 )
 
