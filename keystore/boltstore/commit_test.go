@@ -8,6 +8,7 @@ import (
 	"errors"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,6 +131,32 @@ func TestCommitsInOneFlushInOrder(t *testing.T) {
 	require.Error(t, (<-third).err)
 	require.Equal(t, result{version: v + 3}, <-fourth)
 	require.Zero(t, storetest.Load(t, s, key(0)).Version)
+}
+
+// Too many bytes for one flush are several, and nobody is left over.
+func TestLargeCommitsFlushAlone(t *testing.T) {
+	s := open(t)
+	before := s.Transactions()
+	f := hold(s)
+	var all []<-chan result
+	for i := range 4 {
+		all = append(all, commit(ctx, s, storetest.Put(key(i), 0, strings.Repeat("x", 9<<20))))
+		if i == 0 {
+			<-f.entered
+		}
+		queued(s, i)
+	}
+	for i := range all {
+		if i > 0 {
+			<-f.entered
+		}
+		f.release <- struct{}{}
+	}
+	for i, c := range all {
+		require.NoError(t, (<-c).err)
+		require.Len(t, storetest.Load(t, s, key(i)).Value, 9<<20)
+	}
+	require.Equal(t, before+4, s.Transactions())
 }
 
 // What does not change anything writes nothing.

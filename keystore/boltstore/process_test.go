@@ -153,6 +153,18 @@ func TestManyMakeOne(t *testing.T) {
 	require.Len(t, storetest.All(t, reopen(t, path), "", "", ""), made)
 }
 
+// A process is killed while it makes a store: the next one makes it, or finds
+// it made.
+func TestKilledWhileMaking(t *testing.T) {
+	for range 15 {
+		path := filepath.Join(t.TempDir(), "store")
+		p := start(t, "create", path)
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+		p.kill()
+		storetest.Commit(t, reopen(t, path), storetest.Put(key(0), 0, "v"))
+	}
+}
+
 const writers = 8
 
 // pair is the two records of a writer, which it always changes together.
