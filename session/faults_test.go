@@ -155,12 +155,6 @@ var operations = []operation{
 			return d.AcceptIdentity(ctx, aliceAddress, p.alice.Identity())
 		})
 	}},
-	{"AcceptIdentity in advance", func(t *testing.T) (*side, run) {
-		p := strangers(t)
-		return p.bob, on(func(ctx context.Context, d *session.Device) error {
-			return d.AcceptIdentity(ctx, aliceAddress, p.alice.Identity())
-		})
-	}},
 	{"PeerIdentity", func(t *testing.T) (*side, run) {
 		p := friends(t)
 		return p.bob, on(func(ctx context.Context, d *session.Device) error {

@@ -174,13 +174,10 @@ func TestRAT_10_SelfSessions(t *testing.T) {
 	p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, over), session.ErrTooFar) })
 	p.bob.reads(t, p.alice, ahead, "25,999 ahead")
 
-	// The same key under another name makes no account, nor does the same name
-	// with another key.
-	pairs := []*pair{linked(t, bobAddress.User, nil), linked(t, "PNI:"+aliceAddress.User, nil), strangers(t)}
-	pairs[2].bob = newSide(t, session.Address{User: aliceAddress.User, Device: 1}, nil, nil)
-	pairs[2].alice.begin(t, pairs[2].bob)
-	pairs[2].goesOn(t)
-	for _, p := range pairs {
+	// The same key under another name, or under a name that is no service id,
+	// makes no account.
+	for _, user := range []string{bobAddress.User, "PNI:" + aliceAddress.User} {
+		p = linked(t, user, nil)
 		end = p.alice.current(t, p.bob)
 		skips(t, end, 25001)
 		over := says(t, end, "25,001 ahead")
@@ -201,6 +198,14 @@ func TestRAT_10_WhoIsSelf(t *testing.T) {
 			require.Equal(t, self, w.Chain.Params.MaxJump == math.MaxUint32, user)
 		}
 	}
+	// Nor does the same name with another key.
+	p := strangers(t)
+	p.bob = newSide(t, session.Address{User: aliceAddress.User, Device: 1}, nil, p.alice.opts)
+	p.alice.begin(t, p.bob)
+	p.goesOn(t)
+	var w wire.SPQRState
+	require.NoError(t, w.Parse(p.alice.state(t, p.bob).PQRatchet))
+	require.NotEqual(t, uint32(math.MaxUint32), w.Chain.Params.MaxJump)
 }
 
 func TestRAT_10_HostileCounter(t *testing.T) {
