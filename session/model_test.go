@@ -273,7 +273,6 @@ func (m *model) settle() {
 type records struct {
 	sessions map[string]*kept
 	order    []*kept
-	accepted []byte
 }
 
 type kept struct {
