@@ -1,8 +1,10 @@
 package testutil
 
 import (
+	"bytes"
 	"crypto/rand"
 	"io"
+	"slices"
 	"testing"
 )
 
@@ -60,4 +62,57 @@ func (s *script) restore() {
 	if left := len(s.draws) - s.read; left != 0 {
 		s.t.Errorf("testutil: %d of %d scripted draws were not read", left, len(s.draws))
 	}
+}
+
+// Coins returns the sizes of the draws that f makes from crypto/rand. Whenever
+// it is run, f must do the same, and return all that comes of it.
+//
+// It fails the test if two draws are alike, if f comes to something else with
+// the same draws, or to the same when any one of them is another.
+func Coins(t testing.TB, f func() []byte) (sizes []int) {
+	t.Helper()
+	draws, out := drawn(f)
+	if !bytes.Equal(out, scripted(t, draws, f)) {
+		t.Fatalf("testutil: equal coins, and another outcome")
+	}
+	for i, d := range draws {
+		sizes = append(sizes, len(d))
+		if slices.ContainsFunc(draws[:i], func(e []byte) bool { return bytes.Equal(d, e) }) {
+			t.Fatalf("testutil: draw %d was there before", i)
+		}
+		other := slices.Clone(draws)
+		other[i] = bytes.Clone(d)
+		other[i][len(d)/2] ^= 1
+		if bytes.Equal(out, scripted(t, other, f)) {
+			t.Fatalf("testutil: draw %d of %d bytes changes nothing", i, len(d))
+		}
+	}
+	return sizes
+}
+
+func scripted(t testing.TB, draws [][]byte, f func() []byte) []byte {
+	t.Helper()
+	defer ScriptRand(t, draws...)()
+	return f()
+}
+
+// drawn runs f, and returns what it drew from crypto/rand.
+func drawn(f func() []byte) (draws [][]byte, out []byte) {
+	w := &watch{real: rand.Reader}
+	defer func() { rand.Reader = w.real }()
+	rand.Reader = w
+	out = f()
+	return w.draws, out
+}
+
+// A watch is an [io.Reader] that notes what another one gives out.
+type watch struct {
+	real  io.Reader
+	draws [][]byte
+}
+
+func (w *watch) Read(p []byte) (int, error) {
+	n, err := w.real.Read(p)
+	w.draws = append(w.draws, bytes.Clone(p[:n]))
+	return n, err
 }

@@ -87,6 +87,33 @@ func TestScriptRandComplains(t *testing.T) {
 	}
 }
 
+func TestCoins(t *testing.T) {
+	draw := func(n int) []byte {
+		b := make([]byte, n)
+		rand.Read(b)
+		return b
+	}
+	before := rand.Reader
+	require.Empty(t, testutil.Coins(t, func() []byte { return nil }))
+	require.Equal(t, []int{16, 1}, testutil.Coins(t, func() []byte { return append(draw(16), draw(1)...) }))
+	n := byte(0)
+	for want, f := range map[string]func() []byte{
+		"another outcome": func() []byte { n++; return []byte{n} },
+		"changes nothing": func() []byte { return append(draw(2), draw(9)[0]) },
+		"there before": func() (out []byte) {
+			for range 257 {
+				out = append(out, draw(1)...)
+			}
+			return out
+		},
+	} {
+		r := &recorder{TB: t}
+		require.PanicsWithValue(t, r, func() { testutil.Coins(r, f) })
+		require.Contains(t, r.said, want)
+		require.Equal(t, before, rand.Reader)
+	}
+}
+
 func TestStoreDigest(t *testing.T) {
 	ctx := context.Background()
 	k := keystore.Key{Scope: "s", Kind: "k", Owner: "o", Name: "n"}
