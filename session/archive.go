@@ -22,13 +22,13 @@ const (
 // A book is the sessions with one peer device as an operation sees them: the
 // record "session", whose archived entries are records of their own.
 type book struct {
-	t    *tx
+	t    *Tx
 	peer Address
 	wire.SessionIndex
 }
 
 // openBook reads the loaded record "session" of peer.
-func (t *tx) openBook(peer Address) (*book, error) {
+func (t *Tx) openBook(peer Address) (*book, error) {
 	b := &book{t: t, peer: peer}
 	body, ok, err := t.get(t.d.sessionKey(peer))
 	if err != nil || !ok {

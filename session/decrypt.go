@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/ratchet"
@@ -34,6 +35,10 @@ type DecryptOptions struct {
 	// Deep lifts the bound on derivations, for a message that was
 	// ErrTooExpensive.
 	Deep bool
+	// Expires is when the message is no longer kept for an app that has not
+	// acknowledged it; zero is never. Redelivered after that it is
+	// ErrDuplicate.
+	Expires time.Time
 }
 
 // A Received is a decrypted message. It prints as redacted. The zero value is
@@ -41,25 +46,55 @@ type DecryptOptions struct {
 type Received struct {
 	wire.Secret
 
+	ID   MessageID
 	From Address
 	// Identity is the authenticated identity key of the sender.
 	Identity keys.IdentityKey
-	// Accepted reports whether Identity is the accepted key of From.
-	Accepted  bool
-	Plaintext []byte
-	Events    []Event
+	// Accepted reports whether Identity was the accepted key of From.
+	Accepted bool
+	// NoOneTimePreKey says that the message began a session without a one-time
+	// prekey of this device, as happens when the directory has none left. Until
+	// the first answer, whoever gets the signed prekey can read it.
+	NoOneTimePreKey bool
+	// Redelivered says that this result was given before, and not acknowledged.
+	Redelivered bool
+	Plaintext   []byte
+	Note        []byte // of the gate
+	Events      []Event
+	ReceivedAt  time.Time // when it was decrypted
+	Expires     time.Time // as DecryptOptions had it
 }
 
-// Decrypt decrypts a message that came from a peer device. A message is read
-// once; the same one again is ErrDuplicate.
+// Decrypt decrypts a message that came from a peer device. The result is
+// stored with what it changed: until Acknowledge, the same message gives the
+// same result again, with Redelivered set, and Unacknowledged yields it. After
+// that it is ErrDuplicate.
 //
 // Errors: ErrMalformed, ErrVersion, ErrTooLarge and ErrKey for bytes that are
 // no message; ErrNoSession; ErrDuplicate; ErrTooFar; ErrExhausted;
 // ErrTooExpensive; PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;
 // ErrZeroAgreement; ErrAuth for all that depends on a secret; ErrCorrupt
-// beside it when a stored session is damaged. After an error everything is as
-// before, and the message may be tried again.
+// beside it when a stored session is damaged; keystore.ErrCommitUnknown. After
+// an error everything is as before, and the message may be tried again; after
+// the last one it may have been decrypted and is then Redelivered.
 func (d *Device) Decrypt(ctx context.Context, from Address, m *Message, o *DecryptOptions) (*Received, error) {
+	in, err := d.inbound(from, m, o)
+	if err != nil {
+		return nil, err
+	}
+	var out *Received
+	err = d.run(ctx, in.from.String(), func(t *Tx) error {
+		out, err = in.run(t)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// inbound reads the bytes of a message, before anything is loaded.
+func (d *Device) inbound(from Address, m *Message, o *DecryptOptions) (*inbound, error) {
 	from, err := from.canonical()
 	if err != nil {
 		return nil, err
@@ -71,20 +106,8 @@ func (d *Device) Decrypt(ctx context.Context, from Address, m *Message, o *Decry
 	if err := in.parse(m); err != nil {
 		return nil, err
 	}
-	var out *Received
-	err = d.run(ctx, from.String(), func(t *tx) error {
-		in.t, in.now, in.budget = t, d.now(), &ratchet.Budget{Left: budgetArchived}
-		if m.Type == TypePreKey {
-			out, err = in.preKey()
-		} else {
-			out, err = in.signal()
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+	in.id = messageID(from, in.raw)
+	return in, nil
 }
 
 // An inbound is one message on its way through Decrypt.
@@ -92,14 +115,16 @@ type inbound struct {
 	wire.Secret
 
 	d    *Device
-	t    *tx
+	t    *Tx
 	now  uint64
 	from Address
 	opts *DecryptOptions
 
+	id            MessageID
 	raw           []byte // the SignalMessage, inner or whole
 	msg           wire.SignalMessage
-	outer         wire.PreKeySignalMessage // of TypePreKey
+	begins        bool // TypePreKey; else the next three are zero
+	outer         wire.PreKeySignalMessage
 	theirIdentity keys.IdentityKey
 	baseKey       keys.PublicKey
 
@@ -108,7 +133,7 @@ type inbound struct {
 	budget *ratchet.Budget // of all archived sessions together
 }
 
-// parse reads the bytes, before anything is loaded.
+// parse reads the bytes.
 func (in *inbound) parse(m *Message) (err error) {
 	if m == nil {
 		return fmt.Errorf("%w: no message", ErrMalformed)
@@ -121,7 +146,7 @@ func (in *inbound) parse(m *Message) (err error) {
 		if in.outer, err = wire.ParsePreKeySignalMessage(m.Bytes); err != nil {
 			return err
 		}
-		in.raw, in.msg = in.outer.MessageBytes, in.outer.Message
+		in.begins, in.raw, in.msg = true, in.outer.MessageBytes, in.outer.Message
 		if in.baseKey, err = keys.ParsePublicKey(in.outer.BaseKey); err != nil {
 			return fmt.Errorf("base key: %w", err)
 		}
@@ -145,15 +170,56 @@ func (in *inbound) open() (err error) {
 	return err
 }
 
-// signal decrypts an ordinary message (wire-core, Section 9.6).
-func (in *inbound) signal() (*Received, error) {
-	d := in.d
-	if err := in.t.load(d.sessionKey(in.from), d.identityKey(in.from), d.peerKey(in.from)); err != nil {
+// run decrypts the message and stages it, or finds it staged. Everything that
+// is named in the message comes with one Load.
+func (in *inbound) run(t *Tx) (*Received, error) {
+	in.t, in.now, in.budget = t, in.d.now(), &ratchet.Budget{Left: budgetArchived}
+	load := append(in.d.sessionKeys(in.from), in.d.stagedKey(in.from.User, in.id))
+	if in.begins {
+		load = append(load, in.preKeyKeys()...)
+	}
+	if err := t.load(load...); err != nil {
 		return nil, err
 	}
+	r, err := t.again(in.from.User, in.id)
+	if err != nil {
+		return nil, err
+	}
+	if r != nil {
+		return r, in.require(r.Identity)
+	}
+	if r, err = in.decrypt(); err != nil {
+		return nil, in.late(err)
+	}
+	r.ID, r.From, r.Expires = in.id, in.from, in.opts.Expires
+	return r, t.stage(r)
+}
+
+// late makes the failure of a message that was acknowledged before an
+// ErrDuplicate: its session may be gone, and it need not be sent again.
+func (in *inbound) late(err error) error {
+	if errors.Is(err, ErrDuplicate) {
+		return err
+	}
+	if known, loadErr := in.t.acknowledged(in.id); loadErr == nil && known {
+		return ErrDuplicate
+	}
+	return err
+}
+
+// decrypt decrypts the message with what is loaded.
+func (in *inbound) decrypt() (*Received, error) {
 	if err := in.open(); err != nil {
 		return nil, err
 	}
+	if in.begins {
+		return in.preKey()
+	}
+	return in.signal()
+}
+
+// signal decrypts an ordinary message (wire-core, Section 9.6).
+func (in *inbound) signal() (*Received, error) {
 	if in.book.Current == nil && len(in.book.Archived) == 0 {
 		return nil, ErrNoSession
 	}
@@ -318,7 +384,7 @@ func (in *inbound) deliver(c *candidate) (*Received, error) {
 	}
 	in.book.write()
 	in.trust.rely(remote, in.now)
-	return &Received{From: in.from, Identity: remote, Accepted: accepted, Plaintext: c.plaintext}, nil
+	return &Received{Identity: remote, Accepted: accepted, Plaintext: c.plaintext}, nil
 }
 
 // require holds the sender's key against the one the caller demands.

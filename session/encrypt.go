@@ -45,7 +45,7 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 	if bundle == nil || bundle.DeviceID != peer.Device {
 		return fmt.Errorf("%w: no bundle of device %d", ErrMalformed, peer.Device)
 	}
-	return d.run(ctx, peer.String(), func(t *tx) error {
+	return d.run(ctx, peer.String(), func(t *Tx) error {
 		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
 			return err
 		}
@@ -110,16 +110,18 @@ func (d *Device) params(peer Address, remote keys.IdentityKey, regID uint32, bas
 // session. Until the peer's first answer the message is a TypePreKey.
 //
 // Errors: ErrNoSession; ErrStale; UntrustedIdentityError while the newest
-// identity key seen is not the accepted one; ErrTooLarge; ErrExhausted;
-// ErrCorrupt.
+// identity key seen is not the accepted one; those of the gate; ErrTooLarge;
+// ErrExhausted; ErrCorrupt; keystore.ErrCommitUnknown. After an error no
+// ciphertext leaves. The state is as before, but for the last error, after
+// which a counter may have been passed over.
 func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*Message, error) {
 	peer, err := peer.canonical()
 	if err != nil {
 		return nil, err
 	}
 	var out *Message
-	err = d.run(ctx, peer.String(), func(t *tx) error {
-		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
+	err = d.run(ctx, peer.String(), func(t *Tx) error {
+		if err := t.load(d.sessionKeys(peer)...); err != nil {
 			return err
 		}
 		out, err = d.encrypt(t, peer, plaintext)
@@ -132,7 +134,7 @@ func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*
 }
 
 // encrypt is Encrypt on loaded records.
-func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error) {
+func (d *Device) encrypt(t *Tx, peer Address, plaintext []byte) (*Message, error) {
 	b, err := t.openBook(peer)
 	if err != nil {
 		return nil, err
@@ -158,6 +160,9 @@ func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error
 	if !tr.settled() {
 		return nil, tr.refuse(identityOf(tr.rec.Seen))
 	}
+	if err := t.mayTransmit(peer, remote); err != nil {
+		return nil, err
+	}
 	m, err := d.message(s, peer, plaintext)
 	if err != nil {
 		return nil, err
@@ -165,6 +170,7 @@ func (d *Device) encrypt(t *tx, peer Address, plaintext []byte) (*Message, error
 	b.Current = s.Append(nil)
 	b.write()
 	tr.rely(remote, d.now())
+	t.bound = true
 	return m, nil
 }
 

@@ -23,13 +23,13 @@ type PeerIdentity struct {
 
 // A trust is the record "identity" of a peer device within an operation.
 type trust struct {
-	t     *tx
+	t     *Tx
 	peer  Address
 	known bool
 	rec   wire.Identity
 }
 
-func (t *tx) trust(peer Address) (*trust, error) {
+func (t *Tx) trust(peer Address) (*trust, error) {
 	tr := &trust{t: t, peer: peer}
 	body, ok, err := t.get(t.d.identityKey(peer))
 	if err != nil || !ok {
@@ -134,7 +134,7 @@ func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.Iden
 	if key.IsZero() {
 		return fmt.Errorf("%w: no identity key", keys.ErrKey)
 	}
-	return d.run(ctx, peer.String(), func(t *tx) error {
+	return d.run(ctx, peer.String(), func(t *Tx) error {
 		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
 			return err
 		}

@@ -29,6 +29,10 @@ const (
 	kindIdentity   = "identity"
 	kindSession    = "session"
 	kindArchive    = "archive"
+	kindStaged     = "staged"
+	kindBody       = "body"
+	kindMark       = "mark"
+	kindEvent      = "event"
 )
 
 func (d *Device) key(kind, owner, name string) keystore.Key {
@@ -53,6 +57,30 @@ func (d *Device) sessionKey(a Address) keystore.Key { return d.key(kindSession, 
 
 func (d *Device) archiveKey(a Address, name []byte) keystore.Key {
 	return d.key(kindArchive, a.User, deviceName(a)+","+hex.EncodeToString(name))
+}
+
+func (d *Device) stagedKey(user string, id MessageID) keystore.Key {
+	return d.key(kindStaged, user, hex.EncodeToString(id[:]))
+}
+
+func (d *Device) bodyKey(user string, id MessageID) keystore.Key {
+	return d.key(kindBody, user, hex.EncodeToString(id[:]))
+}
+
+// markKey names the mark of a message that was acknowledged on a UTC day,
+// counted from 1970.
+func (d *Device) markKey(day uint64, id MessageID) keystore.Key {
+	return d.key(kindMark, strconv.FormatUint(day, 10), hex.EncodeToString(id[:]))
+}
+
+func (d *Device) eventKey(owner string, id EventID) keystore.Key {
+	return d.key(kindEvent, owner, hex.EncodeToString(id[:]))
+}
+
+// sessionKeys are the records that a message to or from a peer device needs
+// at least, those of the gate among them.
+func (d *Device) sessionKeys(a Address) []keystore.Key {
+	return append([]keystore.Key{d.sessionKey(a), d.identityKey(a), d.peerKey(a)}, d.gateKeys(a)...)
 }
 
 func deviceName(a Address) string { return strconv.FormatUint(uint64(a.Device), 10) }

@@ -11,25 +11,22 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-// preKey decrypts a message that begins a session, or began one that is known
-// by its base key (wire-core, Section 9.2). Everything it may need is named in
-// the message and comes with one Load.
-func (in *inbound) preKey() (*Received, error) {
+// preKeyKeys are the records that a message which begins a session names.
+func (in *inbound) preKeyKeys() []keystore.Key {
 	d := in.d
-	load := []keystore.Key{d.sessionKey(in.from), d.identityKey(in.from), d.peerKey(in.from), in.archiveKey(),
-		d.idKey(kindSigned, in.outer.SignedPreKeyID)}
+	load := []keystore.Key{in.archiveKey(), d.idKey(kindSigned, in.outer.SignedPreKeyID)}
 	if in.outer.HasKEM {
 		load = append(load, d.idKey(kindKEM, in.outer.KEMPreKeyID), d.idKey(kindLastResort, in.outer.KEMPreKeyID), in.baseKeyKey())
 	}
 	if in.outer.HasPreKeyID {
 		load = append(load, d.idKey(kindPreKey, in.outer.PreKeyID))
 	}
-	if err := in.t.load(load...); err != nil {
-		return nil, err
-	}
-	if err := in.open(); err != nil {
-		return nil, err
-	}
+	return load
+}
+
+// preKey decrypts a message that begins a session, or began one that is known
+// by its base key (wire-core, Section 9.2).
+func (in *inbound) preKey() (*Received, error) {
 	c, err := in.match()
 	if err != nil {
 		return nil, err
@@ -222,5 +219,5 @@ func (in *inbound) admit(c *candidate, k *preKeys) (*Received, error) {
 	} else {
 		in.t.del(d.idKey(kindKEM, in.outer.KEMPreKeyID))
 	}
-	return &Received{From: in.from, Identity: in.theirIdentity, Accepted: accepted, Plaintext: c.plaintext, Events: events}, nil
+	return &Received{Identity: in.theirIdentity, Accepted: accepted, NoOneTimePreKey: k.oneTime == nil, Plaintext: c.plaintext, Events: events}, nil
 }

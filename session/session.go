@@ -26,7 +26,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -52,6 +51,9 @@ type Options struct {
 	// may be; 0 is 100,000. More than that is ErrTooExpensive, unless it is
 	// decrypted with DecryptOptions.Deep.
 	SelfJump uint32
+	// Gate is asked before a message leaves, and sees what arrives; nil is
+	// none.
+	Gate Gate
 }
 
 // An Account is who a new Device is. It may hold a secret, and prints as
@@ -107,13 +109,17 @@ func Create(ctx context.Context, store keystore.Store, a Account, o *Options) (*
 			Public: a.Identity.Public().Bytes(), Private: a.Identity.PrivateBytes()}),
 		RegistrationID: a.RegistrationID, User: addr.User, Device: addr.Device,
 	}
-	t := d.begin(ctx)
-	t.expect(d.key(kindSelf, ownOwner, ""), 0)
-	t.put(d.key(kindSelf, ownOwner, ""), wire.AppendSelf(nil, &self))
-	err = t.commit()
-	if conflict := (*keystore.ConflictError)(nil); errors.As(err, &conflict) {
-		return nil, ErrExists
-	}
+	err = d.run(ctx, "", func(t *Tx) error {
+		k := d.key(kindSelf, ownOwner, "")
+		if err := t.load(k); err != nil {
+			return err
+		}
+		if t.has(k) {
+			return ErrExists
+		}
+		t.put(k, wire.AppendSelf(nil, &self))
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func (d *Device) ExportSession(ctx context.Context, peer Address) ([]byte, error
 		return nil, err
 	}
 	var out []byte
-	err = d.run(ctx, peer.String(), func(t *tx) (err error) {
+	err = d.run(ctx, peer.String(), func(t *Tx) (err error) {
 		out, err = t.export(peer)
 		return err
 	})
@@ -33,7 +33,7 @@ func (d *Device) ExportSession(ctx context.Context, peer Address) ([]byte, error
 
 // export joins the records of the sessions with peer. That they belong
 // together is for the commit to find out.
-func (t *tx) export(peer Address) ([]byte, error) {
+func (t *Tx) export(peer Address) ([]byte, error) {
 	if err := t.load(t.d.sessionKey(peer)); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (d *Device) ImportSession(ctx context.Context, peer Address, record []byte)
 	if err != nil {
 		return err
 	}
-	return d.run(ctx, peer.String(), func(t *tx) error {
+	return d.run(ctx, peer.String(), func(t *Tx) error {
 		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func (d *Device) Archive(ctx context.Context, peer Address) error {
 	if err != nil {
 		return err
 	}
-	return d.run(ctx, peer.String(), func(t *tx) error {
+	return d.run(ctx, peer.String(), func(t *Tx) error {
 		if err := t.load(d.sessionKey(peer), d.peerKey(peer)); err != nil {
 			return err
 		}

@@ -1,21 +1,35 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
-// A tx is one operation: records as they were loaded, and what is to become
-// of them. Nothing reaches the store before commit, and then all of it.
-type tx struct {
+// A Tx is one operation of a Device: records as they were loaded, and what is
+// to become of them. Nothing reaches the store before the end, and then all of
+// it or nothing. Update hands one to its func, which must not keep it; it is
+// for one goroutine. It may hold secrets, and prints as redacted.
+type Tx struct {
+	wire.Secret
+
 	d    *Device
 	ctx  context.Context
 	recs []entry
+
+	peers  []Address // of Update: their records join the first Load
+	joined bool      // they did
+	bound  bool      // a ciphertext leaves once this is committed
+	sends  []*sent   // what Tx.Encrypt made
+	past   []*sent   // what it made when the operation ran before
 }
+
+type tx = Tx
 
 // An entry is one record. Op 0 means that nothing depends on it.
 type entry struct {
@@ -24,7 +38,7 @@ type entry struct {
 	value []byte
 }
 
-func (d *Device) begin(ctx context.Context) *tx { return &tx{d: d, ctx: ctx} }
+func (d *Device) begin(ctx context.Context) *Tx { return &Tx{d: d, ctx: ctx} }
 
 // errStore reports a Load that did not return what it was asked for.
 var errStore = errors.New("session: store broke its contract")
@@ -32,28 +46,98 @@ var errStore = errors.New("session: store broke its contract")
 // maxReruns bounds how often an operation that lost a race is computed again.
 const maxReruns = 16
 
-// run holds the lock of peer while f computes and its outcome is committed.
-// When another process changed what f relied on, f runs again, on a new tx.
-func (d *Device) run(ctx context.Context, peer string, f func(*tx) error) error {
-	if err := d.locks.lock(ctx, peer); err != nil {
-		return err
+// run holds the lock of name while f computes and its outcome is committed;
+// "" is no lock. When another process changed what f relied on, f runs again,
+// on a new Tx.
+func (d *Device) run(ctx context.Context, name string, f func(*Tx) error) error {
+	if name != "" {
+		if err := d.locks.lock(ctx, name); err != nil {
+			return err
+		}
+		defer d.locks.unlock(name)
 	}
-	defer d.locks.unlock(peer)
+	return d.rerun(d.begin(ctx), f)
+}
+
+// rerun runs f on t and commits, again and again while others win the race.
+func (d *Device) rerun(t *Tx, f func(*Tx) error) error {
 	for again := 0; ; again++ {
-		t := d.begin(ctx)
 		if err := f(t); err != nil {
 			return err
 		}
 		err := t.commit()
-		if conflict := (*keystore.ConflictError)(nil); again < maxReruns && errors.As(err, &conflict) {
-			continue
+		if err == nil {
+			return nil
 		}
-		return err
+		repeat, err := t.judge(err)
+		if err == nil || !repeat || again == maxReruns {
+			return err
+		}
+		t = &Tx{d: d, ctx: t.ctx, past: t.sends, peers: t.peers}
 	}
 }
 
-// load loads the records of keys that were not loaded yet, in one Load.
-func (t *tx) load(keys ...keystore.Key) error {
+// judge says whether an operation whose commit failed is to be computed again;
+// no error means that it was committed after all.
+//
+// After ErrCommitUnknown the records tell. One that a ciphertext left for
+// proves nothing by its value, as two ciphertexts of one counter lead to the
+// same state: what was encrypted is dropped, and encrypted anew.
+func (t *Tx) judge(err error) (repeat bool, _ error) {
+	if conflict := (*keystore.ConflictError)(nil); errors.As(err, &conflict) {
+		return true, err
+	}
+	if !errors.Is(err, keystore.ErrCommitUnknown) {
+		return false, err
+	}
+	made, unmade, loadErr := t.compare()
+	switch {
+	case loadErr != nil:
+		return false, err
+	case unmade, t.bound:
+		return true, err
+	case made:
+		return false, nil
+	}
+	return false, err
+}
+
+// compare tells whether the store shows all that this operation was to change,
+// or nothing of it.
+func (t *Tx) compare() (made, unmade bool, err error) {
+	var changed []*entry
+	var wanted []keystore.Key
+	for i := range t.recs {
+		if e := &t.recs[i]; e.op == keystore.Put || e.op == keystore.Delete && e.rec.Version != 0 {
+			changed, wanted = append(changed, e), append(wanted, e.rec.Key)
+		}
+	}
+	recs, err := t.fetch(wanted)
+	if err != nil {
+		return false, false, err
+	}
+	made, unmade = true, true
+	for i, r := range recs {
+		e := changed[i]
+		unmade = unmade && r.Version == e.rec.Version
+		if e.op == keystore.Delete {
+			made = made && r.Version == 0
+		} else {
+			made = made && r.Version > e.rec.Version && bytes.Equal(r.Value, e.value)
+		}
+	}
+	return made, unmade, nil
+}
+
+// load loads the records of keys that were not loaded yet, in one Load. The
+// first one brings those of Update's peers along.
+func (t *Tx) load(keys ...keystore.Key) error {
+	if !t.joined {
+		t.joined = true
+		for _, p := range t.peers {
+			keys = append(keys, t.d.sessionKeys(p)...)
+		}
+	}
 	missing := make([]keystore.Key, 0, len(keys))
 	for _, k := range keys {
 		if t.find(k) == nil {
@@ -63,17 +147,11 @@ func (t *tx) load(keys ...keystore.Key) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	recs, err := t.d.store.Load(t.ctx, missing...)
+	recs, err := t.fetch(missing)
 	if err != nil {
 		return err
 	}
-	if len(recs) != len(missing) {
-		return errStore
-	}
-	for i, r := range recs {
-		if r.Key != missing[i] {
-			return errStore
-		}
+	for _, r := range recs {
 		if t.find(r.Key) == nil {
 			t.recs = append(t.recs, entry{rec: r})
 		}
@@ -81,7 +159,24 @@ func (t *tx) load(keys ...keystore.Key) error {
 	return nil
 }
 
-func (t *tx) find(k keystore.Key) *entry {
+// fetch loads records, and sees that they are those asked for.
+func (t *Tx) fetch(keys []keystore.Key) ([]keystore.Record, error) {
+	recs, err := t.d.store.Load(t.ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	if len(recs) != len(keys) {
+		return nil, errStore
+	}
+	for i := range recs {
+		if recs[i].Key != keys[i] {
+			return nil, errStore
+		}
+	}
+	return recs, nil
+}
+
+func (t *Tx) find(k keystore.Key) *entry {
 	for i := range t.recs {
 		if t.recs[i].rec.Key == k {
 			return &t.recs[i]
@@ -91,7 +186,7 @@ func (t *tx) find(k keystore.Key) *entry {
 }
 
 // entry returns the entry of a key that must have been loaded or expected.
-func (t *tx) entry(k keystore.Key) *entry {
+func (t *Tx) entry(k keystore.Key) *entry {
 	e := t.find(k)
 	if e == nil {
 		panic("session: internal error: record " + k.Kind + " not loaded")
@@ -101,7 +196,7 @@ func (t *tx) entry(k keystore.Key) *entry {
 
 // get returns the body of a loaded record, as it will be; ok is false where
 // there is none. The body is not written to.
-func (t *tx) get(k keystore.Key) (body []byte, ok bool, err error) {
+func (t *Tx) get(k keystore.Key) (body []byte, ok bool, err error) {
 	e := t.entry(k)
 	value := e.rec.Value
 	switch e.op {
@@ -129,36 +224,39 @@ func unformat(kind string, value []byte) ([]byte, error) {
 	return value[1:], nil
 }
 
-// has reports whether a loaded record exists.
-func (t *tx) has(k keystore.Key) bool { return t.entry(k).rec.Version != 0 }
+// has reports whether a loaded record exists, or will.
+func (t *Tx) has(k keystore.Key) bool {
+	e := t.entry(k)
+	return e.op == keystore.Put || e.op != keystore.Delete && e.rec.Version != 0
+}
 
 // expect declares a record without loading it: it must have this version.
-func (t *tx) expect(k keystore.Key, version uint64) {
+func (t *Tx) expect(k keystore.Key, version uint64) {
 	t.recs = append(t.recs, entry{rec: keystore.Record{Key: k, Version: version}})
 }
 
 // put sets the body of a record.
-func (t *tx) put(k keystore.Key, body []byte) {
+func (t *Tx) put(k keystore.Key, body []byte) {
 	e := t.entry(k)
 	e.op = keystore.Put
 	e.value = append(append(make([]byte, 0, 1+len(body)), format), body...)
 }
 
 // del removes a record; it may be absent.
-func (t *tx) del(k keystore.Key) {
+func (t *Tx) del(k keystore.Key) {
 	e := t.entry(k)
 	e.op, e.value = keystore.Delete, nil
 }
 
 // check makes the outcome depend on a record that stays as it is.
-func (t *tx) check(k keystore.Key) {
+func (t *Tx) check(k keystore.Key) {
 	if e := t.entry(k); e.op == 0 {
 		e.op = keystore.Check
 	}
 }
 
 // commit commits what put, del and check said, if that is anything.
-func (t *tx) commit() error {
+func (t *Tx) commit() error {
 	changes := make([]keystore.Change, 0, len(t.recs))
 	for i := range t.recs {
 		e := &t.recs[i]

@@ -1,0 +1,223 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+const (
+	// maxInline is the largest plaintext, in bytes, that the record "staged"
+	// holds itself.
+	maxInline = 4096
+	// markDays is how many UTC days back the mark of a message is looked for:
+	// 7 days, begun or whole.
+	markDays = 8
+	dayMilli = 24 * 60 * 60 * 1000
+)
+
+// errRecordName reports a record under a name that this package never gives.
+var errRecordName = errors.New("session: record name")
+
+// A MessageID names a received message: SHA-256 of its sender and of the inner
+// SignalMessage, which no one can change on the way. The zero value is none.
+type MessageID [32]byte
+
+// messageID hashes the length of the user name (4 bytes, big-endian), the name,
+// the device (4 bytes) and the message.
+func messageID(from Address, inner []byte) (id MessageID) {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(from.User))))
+	h.Write([]byte(from.User))
+	h.Write(binary.BigEndian.AppendUint32(nil, from.Device))
+	h.Write(inner)
+	h.Sum(id[:0])
+	return id
+}
+
+// stage stores r, with what the gate makes of it, until it is acknowledged.
+// The staged record and those of sessionKeys are loaded.
+func (t *Tx) stage(r *Received) error {
+	d, now := t.d, t.d.now()
+	if err := t.judgeReceived(r); err != nil {
+		return err
+	}
+	r.ReceivedAt = moment(now)
+	rec := wire.Staged{
+		Device: r.From.Device, Identity: r.Identity.Bytes(), Accepted: r.Accepted, NoOneTimePreKey: r.NoOneTimePreKey,
+		Plaintext: r.Plaintext, Note: r.Note, ReceivedAt: now,
+	}
+	if !r.Expires.IsZero() {
+		rec.Expires = uint64(max(1, r.Expires.UnixMilli()))
+		r.Expires = moment(rec.Expires)
+	}
+	for i := range r.Events {
+		r.Events[i].At = r.ReceivedAt
+		rec.Events = append(rec.Events, r.Events[i].stored(now))
+	}
+	if len(r.Plaintext) > maxInline {
+		rec.Plaintext, rec.Apart = nil, true
+		k := d.bodyKey(r.From.User, r.ID)
+		t.expect(k, 0)
+		t.put(k, r.Plaintext)
+	}
+	t.put(d.stagedKey(r.From.User, r.ID), wire.AppendStaged(nil, &rec))
+	t.check(d.peerKey(r.From))
+	return nil
+}
+
+// staged returns the loaded staged message of a user; nil when there is none.
+func (t *Tx) staged(user string, id MessageID) (*wire.Staged, error) {
+	body, ok, err := t.get(t.d.stagedKey(user, id))
+	if err != nil || !ok {
+		return nil, err
+	}
+	rec, err := wire.ParseStaged(body)
+	if err != nil {
+		return nil, corrupt(err)
+	}
+	return &rec, nil
+}
+
+// again returns the result of a message that is staged; nil when it is not.
+func (t *Tx) again(user string, id MessageID) (*Received, error) {
+	rec, err := t.staged(user, id)
+	if err != nil || rec == nil {
+		return nil, err
+	}
+	if past(rec.Expires, t.d.now()) {
+		return nil, fmt.Errorf("%w: past its expiry", ErrDuplicate)
+	}
+	r := &Received{
+		ID: id, From: Address{User: user, Device: rec.Device}, Identity: identityOf(rec.Identity),
+		Accepted: rec.Accepted, NoOneTimePreKey: rec.NoOneTimePreKey, Redelivered: true,
+		Plaintext: rec.Plaintext, Note: rec.Note, ReceivedAt: moment(rec.ReceivedAt), Expires: moment(rec.Expires),
+	}
+	for i := range rec.Events {
+		r.Events = append(r.Events, eventOf(&rec.Events[i]))
+	}
+	if rec.Apart {
+		r.Plaintext, err = t.body(user, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// body loads a plaintext that is a record of its own, together with the staged
+// one, which may have been acknowledged meanwhile.
+func (t *Tx) body(user string, id MessageID) ([]byte, error) {
+	recs, err := t.fetch([]keystore.Key{t.d.stagedKey(user, id), t.d.bodyKey(user, id)})
+	switch {
+	case err != nil:
+		return nil, err
+	case recs[0].Version == 0:
+		return nil, ErrDuplicate
+	}
+	return unformat(kindBody, recs[1].Value)
+}
+
+// past reports whether an expiry, in milliseconds, is reached; 0 is never.
+func past(expires, now uint64) bool { return expires != 0 && now >= expires }
+
+// acknowledged reports whether one of the marks of the last days names the
+// message.
+func (t *Tx) acknowledged(id MessageID) (bool, error) {
+	today := t.d.now() / dayMilli
+	marks := make([]keystore.Key, 0, markDays)
+	for day := today; day+markDays > today && len(marks) < markDays; day-- {
+		marks = append(marks, t.d.markKey(day, id))
+	}
+	if err := t.load(marks...); err != nil {
+		return false, err
+	}
+	for _, k := range marks {
+		if t.has(k) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Acknowledge says that the app has saved these messages, in one commit: they
+// are not kept any longer, and the same message again is ErrDuplicate. Those
+// acknowledged before are passed over.
+func (d *Device) Acknowledge(ctx context.Context, messages ...*Received) error {
+	return d.run(ctx, "", func(t *Tx) error {
+		day := d.now() / dayMilli
+		keys := make([]keystore.Key, 0, 2*len(messages))
+		for _, r := range messages {
+			keys = append(keys, d.stagedKey(r.From.User, r.ID), d.markKey(day, r.ID))
+		}
+		if err := t.load(keys...); err != nil {
+			return err
+		}
+		for _, r := range messages {
+			if err := t.retire(r.From.User, r.ID, day); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// retire puts a mark of a day in the place of a staged message. Both records
+// are loaded. The body came with the same commit, and so has the same version.
+func (t *Tx) retire(user string, id MessageID, day uint64) error {
+	k := t.d.stagedKey(user, id)
+	if !t.has(k) {
+		return nil
+	}
+	rec, err := t.staged(user, id)
+	if err != nil {
+		return err
+	}
+	if rec.Apart {
+		body := t.d.bodyKey(user, id)
+		t.expect(body, t.entry(k).rec.Version)
+		t.del(body)
+	}
+	t.del(k)
+	t.put(t.d.markKey(day, id), nil)
+	return nil
+}
+
+// Unacknowledged yields the messages that the app has not acknowledged, in no
+// order: at the start, those that a crash kept it from saving. Redelivered is
+// set. A record that is damaged is yielded as its error; the others follow.
+func (d *Device) Unacknowledged(ctx context.Context) iter.Seq2[*Received, error] {
+	return func(yield func(*Received, error) bool) {
+		for rec, err := range d.store.List(ctx, d.scope, kindStaged, "") {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			r, err := d.listed(ctx, rec)
+			if errors.Is(err, ErrDuplicate) {
+				continue // expired, or acknowledged meanwhile
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// listed reads a staged record that List found.
+func (d *Device) listed(ctx context.Context, rec keystore.Record) (*Received, error) {
+	id, err := hex.DecodeString(rec.Key.Name)
+	if err != nil || len(id) != len(MessageID{}) {
+		return nil, corrupt(errRecordName)
+	}
+	t := d.begin(ctx)
+	t.recs = append(t.recs, entry{rec: rec})
+	return t.again(rec.Key.Owner, MessageID(id))
+}

@@ -1,0 +1,246 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+// Update runs f as one operation: one lock on all peers, one Load of their
+// records and what f names first, one Commit of all that f did. It is for what
+// must be true together: messages to several devices, and records of a feature
+// or an app beside the sessions.
+//
+// When f returns an error nothing changed, and Update returns it. When another
+// process was faster, f runs again on a new Tx, so it has no side effects; what
+// did not depend on the change is not encrypted a second time. What f made,
+// ciphertext above all, may be used only once Update returned nil.
+func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error) error {
+	all := make([]Address, 0, len(peers))
+	for _, p := range peers {
+		p, err := p.canonical()
+		if err != nil {
+			return err
+		}
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
+	all = slices.Compact(all)
+	for _, p := range all {
+		if err := d.locks.lock(ctx, p.String()); err != nil {
+			return err
+		}
+		defer d.locks.unlock(p.String())
+	}
+	t := d.begin(ctx)
+	t.peers = all
+	return d.rerun(t, f)
+}
+
+// kept are the kinds of records that only this package writes.
+var kept = []string{kindSelf, kindNextID, kindPreKey, kindSigned, kindKEM, kindLastResort, kindBaseKey, kindPeer,
+	kindIdentity, kindSession, kindArchive, kindStaged, kindBody, kindMark, kindEvent}
+
+// own returns k as a key of the Device, whatever its Scope.
+func (t *Tx) own(k keystore.Key) keystore.Key { return t.d.key(k.Kind, k.Owner, k.Name) }
+
+// writable loads k, and refuses a record that the Device keeps itself.
+func (t *Tx) writable(k keystore.Key) (keystore.Key, error) {
+	if slices.Contains(kept, k.Kind) {
+		return k, fmt.Errorf("%w: %s records are the Device's", keystore.ErrInvalid, k.Kind)
+	}
+	k = t.own(k)
+	return k, t.load(k)
+}
+
+// Load loads records, in one Load of the store; the Scope of a key is the
+// Device's, whatever it says. The other methods load what was not, one by one.
+func (t *Tx) Load(keys ...keystore.Key) error {
+	all := make([]keystore.Key, len(keys))
+	for i, k := range keys {
+		all[i] = t.own(k)
+	}
+	return t.load(all...)
+}
+
+// Get returns the body of a record as this operation leaves it, without the
+// format byte; ok is false where there is none. It must not be written to. The
+// outcome does not depend on it unless it is changed or checked, too.
+//
+// Errors: keystore.ErrNewerFormat, ErrCorrupt, those of the store.
+func (t *Tx) Get(k keystore.Key) (body []byte, ok bool, err error) {
+	if err := t.Load(k); err != nil {
+		return nil, false, err
+	}
+	return t.get(t.own(k))
+}
+
+// Put sets the body of a record, as it was when loaded. The error is
+// keystore.ErrInvalid for a kind of record that the Device keeps.
+func (t *Tx) Put(k keystore.Key, body []byte) error {
+	k, err := t.writable(k)
+	if err != nil {
+		return err
+	}
+	t.put(k, body)
+	return nil
+}
+
+// Delete removes a record, which may be absent; errors are those of Put.
+func (t *Tx) Delete(k keystore.Key) error {
+	k, err := t.writable(k)
+	if err != nil {
+		return err
+	}
+	t.del(k)
+	return nil
+}
+
+// Check makes the outcome depend on a record's staying as it was when loaded.
+// It may be any.
+func (t *Tx) Check(k keystore.Key) error {
+	k = t.own(k)
+	if err := t.load(k); err != nil {
+		return err
+	}
+	t.check(k)
+	return nil
+}
+
+// Encrypt is Device.Encrypt within the operation. After an error it goes on
+// without this message.
+func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
+	to, err := to.canonical()
+	if err != nil {
+		return nil, err
+	}
+	keys := t.d.sessionKeys(to)
+	if err := t.load(keys...); err != nil {
+		return nil, err
+	}
+	fresh := t.entry(t.d.sessionKey(to)).op == 0
+	if m := t.repeat(to, plaintext); fresh && m != nil {
+		return m, nil
+	}
+	saved := slices.Clone(t.recs)
+	m, err := t.d.encrypt(t, to, plaintext)
+	if err != nil {
+		t.recs = saved
+		return nil, err
+	}
+	if fresh {
+		t.sends = append(t.sends, &sent{to: to, plaintext: plaintext, message: m, entries: t.entries(keys)})
+	}
+	return m, nil
+}
+
+// A sent is a message that Encrypt made, and the records it led to.
+type sent struct {
+	to        Address
+	plaintext []byte
+	message   *Message
+	entries   []entry
+}
+
+func (t *Tx) entries(keys []keystore.Key) []entry {
+	out := make([]entry, len(keys))
+	for i, k := range keys {
+		out[i] = *t.entry(k)
+	}
+	return out
+}
+
+// repeat returns the message that was encrypted when the operation ran before,
+// if it would come out the same: of the same state and plaintext. Nothing left
+// then, so its counter is used once.
+func (t *Tx) repeat(to Address, plaintext []byte) *Message {
+	i := slices.IndexFunc(t.past, func(s *sent) bool {
+		return s.to == to && bytes.Equal(s.plaintext, plaintext) && t.unchanged(s.entries)
+	})
+	if i < 0 {
+		return nil
+	}
+	s := t.past[i]
+	for _, e := range s.entries {
+		now := t.entry(e.rec.Key)
+		now.op, now.value = e.op, e.value
+	}
+	t.bound = true
+	t.sends = append(t.sends, s)
+	return s.message
+}
+
+// unchanged reports whether the records are those of entries still.
+func (t *Tx) unchanged(entries []entry) bool {
+	for _, e := range entries {
+		if t.entry(e.rec.Key).rec.Version != e.rec.Version {
+			return false
+		}
+	}
+	return true
+}
+
+// Decrypt is Device.Decrypt within the operation. After an error it goes on
+// without this message.
+func (t *Tx) Decrypt(from Address, m *Message, o *DecryptOptions) (*Received, error) {
+	in, err := t.d.inbound(from, m, o)
+	if err != nil {
+		return nil, err
+	}
+	saved := slices.Clone(t.recs)
+	r, err := in.run(t)
+	if err != nil {
+		t.recs = saved
+		return nil, err
+	}
+	return r, nil
+}
+
+// Staged returns the message of a sender whose inner bytes are these, when it
+// is staged, with Redelivered set; nil when it is not. Errors are
+// ErrDuplicate for one that was acknowledged in the last days or is past its
+// expiry, ErrCorrupt and those of the store.
+func (t *Tx) Staged(from Address, inner []byte) (*Received, error) {
+	from, err := from.canonical()
+	if err != nil {
+		return nil, err
+	}
+	id := messageID(from, inner)
+	if err := t.load(t.d.stagedKey(from.User, id)); err != nil {
+		return nil, err
+	}
+	r, err := t.again(from.User, id)
+	if r != nil || err != nil {
+		return r, err
+	}
+	known, err := t.acknowledged(id)
+	if err == nil && known {
+		err = ErrDuplicate
+	}
+	return nil, err
+}
+
+// Stage stores a message that a feature decrypted, of which inner are the bytes
+// that no one can change, until it is acknowledged: what Decrypt does with its
+// own. R has From, Identity, Accepted, Plaintext and perhaps Expires and
+// Events; Stage sets ID, ReceivedAt and Note. One that is staged already is
+// ErrDuplicate.
+func (t *Tx) Stage(r *Received, inner []byte) error {
+	from, err := r.From.canonical()
+	if err != nil {
+		return err
+	}
+	r.From, r.ID = from, messageID(from, inner)
+	k := t.d.stagedKey(from.User, r.ID)
+	if err := t.load(append(t.d.sessionKeys(from), k)...); err != nil {
+		return err
+	}
+	if t.has(k) {
+		return ErrDuplicate
+	}
+	return t.stage(r)
+}
