@@ -169,6 +169,7 @@ var (
 	roundSelf        = value(wire.ParseSelf, wire.AppendSelf)
 	roundNextIDs     = value(wire.ParseNextIDs, wire.AppendNextIDs)
 	roundStored      = value(wire.ParseStoredPreKey, wire.AppendStoredPreKey)
+	roundUpkeep      = value(wire.ParseUpkeep, wire.AppendUpkeep)
 	roundAccepted    = value(wire.ParseIdentity, wire.AppendIdentity)
 	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
 	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
@@ -295,7 +296,8 @@ func deviceCodecs() []codec {
 	return []codec{
 		{name: "Self", fields: []fld{raw(1, seq(70)), num32(2, 16380), raw(3, []byte("alice")), num32(4, 2)}, round: roundSelf, limit: wire.MaxDeviceRecord},
 		{name: "NextIDs", fields: []fld{num32(1, 1), num32(2, 1<<24), num32(3, 1<<32-1)}, round: roundNextIDs, limit: wire.MaxDeviceRecord},
-		{name: "StoredPreKey", fields: []fld{raw(1, seq(70)), num64(2, 1<<41), num64(3, 1<<64-1)}, round: roundStored, limit: wire.MaxDeviceRecord},
+		{name: "StoredPreKey", fields: []fld{raw(1, seq(70)), num64(2, 1<<41), num64(3, 1<<64-1), num64(4, 1<<42)}, round: roundStored, limit: wire.MaxDeviceRecord},
+		{name: "Upkeep", fields: []fld{num64(1, 1<<41), num32(2, 1<<24-1), num32(3, 1<<32-1), num64(4, 1<<63)}, round: roundUpkeep, limit: wire.MaxDeviceRecord},
 		{name: "Identity", fields: []fld{raw(1, key33(1)), num64(2, 1<<41), raw(3, key33(2)), num32(4, 1)}, round: roundAccepted, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex/Note", fields: noteFields(), frame: in(nil, 2), round: roundIndex},

@@ -86,6 +86,7 @@ type StoredPreKey struct {
 	Record    []byte // 1
 	Created   uint64 // 2
 	Published uint64 // 3; 0: not yet
+	Retired   uint64 // 4; when it was replaced, or handed out in a bundle; 0: neither
 }
 
 // ParseStoredPreKey reads a StoredPreKey of at most MaxDeviceRecord bytes. Errors
@@ -101,6 +102,8 @@ func ParseStoredPreKey(b []byte) (StoredPreKey, error) {
 			r.uint64(&f, &s.Created)
 		case 3:
 			r.uint64(&f, &s.Published)
+		case 4:
+			r.uint64(&f, &s.Retired)
 		}
 	}
 	return orZero(s, r.err)
@@ -110,7 +113,8 @@ func ParseStoredPreKey(b []byte) (StoredPreKey, error) {
 func AppendStoredPreKey(dst []byte, s *StoredPreKey) []byte {
 	dst = appendBytes(dst, 1, s.Record)
 	dst = appendUint(dst, 2, s.Created)
-	return appendUint(dst, 3, s.Published)
+	dst = appendUint(dst, 3, s.Published)
+	return appendUint(dst, 4, s.Retired)
 }
 
 // An Identity is the body of the record "identity": what is known of a peer
