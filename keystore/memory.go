@@ -154,7 +154,7 @@ func (m *Memory) apply(changes []Change) (version uint64) {
 	for i := range changes {
 		switch c := &changes[i]; c.Op {
 		case Put:
-			m.put(c.Key, entry{slices.Clone(c.Value), version})
+			m.put(c.Key, c.Value, version)
 		case Delete:
 			m.delete(c.Key)
 		}
@@ -163,7 +163,8 @@ func (m *Memory) apply(changes []Change) (version uint64) {
 	return version
 }
 
-func (m *Memory) put(k Key, e entry) {
+// put keeps a copy of value, in place of the old one where that fits well.
+func (m *Memory) put(k Key, value []byte, version uint64) {
 	l := list{k.Scope, k.Kind, k.Owner}
 	names := m.records[l]
 	if names == nil {
@@ -173,8 +174,12 @@ func (m *Memory) put(k Key, e entry) {
 		names = make(map[string]entry)
 		m.records[l] = names
 	}
-	clear(names[k.Name].value)
-	names[k.Name] = e
+	old := names[k.Name].value
+	clear(old)
+	if c := cap(old); c < len(value) || c > 2*len(value) {
+		old = nil
+	}
+	names[k.Name] = entry{append(old[:0], value...), version}
 }
 
 func (m *Memory) delete(k Key) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,8 +49,13 @@ func TestMemoryClears(t *testing.T) {
 	v := storetest.Commit(t, s, storetest.Put(k, 0, "first"))
 	first := s.Held(k)
 	require.Equal(t, "first", string(first))
-	v = storetest.Commit(t, s, storetest.Put(k, v, "again"))
+	v = storetest.Commit(t, s, storetest.Put(k, v, "next")) // in the place of the first
+	require.Equal(t, "next\x00", string(first))
+	v = storetest.Commit(t, s, storetest.Put(k, v, strings.Repeat("long", 5)))
 	require.Equal(t, gone, first)
+	long := s.Held(k)
+	v = storetest.Commit(t, s, storetest.Put(k, v, "again"))
+	require.Equal(t, make([]byte, 20), long)
 
 	again := s.Held(k)
 	storetest.Commit(t, s, keystore.Change{Op: keystore.Delete, Key: k, Expect: v})
