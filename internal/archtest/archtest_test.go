@@ -51,6 +51,8 @@ func TestGlobals(t *testing.T)      { none(t, module(t).Globals()) }
 func TestBudgets(t *testing.T)      { none(t, module(t).Budgets()) }
 func TestDocumented(t *testing.T)   { none(t, module(t).Documented()) }
 
+func TestRNG_02_NobodyElsesCoins(t *testing.T) { none(t, module(t).Coins()) }
+
 func TestRequirements(t *testing.T) {
 	wrong, err := module(t).Requirements()
 	require.NoError(t, err)

@@ -99,6 +99,28 @@ func TestRules(t *testing.T) {
 		"init and locals": {(*archtest.Module).Globals, map[string]string{
 			"session/x.go": `package session; var n, m = 1, 2; func init() { n = 2 }; func f() { m := 1; m++; n := &m; *n = 2 }`}, ""},
 
+		"a reader": {(*archtest.Module).Coins, map[string]string{
+			"x3dh/x.go": `package x3dh; import "io"; func Generate(r io.Reader) {}`}, "io.Reader in what is exported"},
+		"a reader in a method": {(*archtest.Module).Coins, map[string]string{
+			"x3dh/x.go": `package x3dh; import "io"; type T int; func (*T) Sign(func() io.Reader) {}`}, "io.Reader in what is exported"},
+		"a reader as an option": {(*archtest.Module).Coins, map[string]string{
+			"session/x.go": `package session; import "io"; type Options struct { Source io.Reader }`}, "io.Reader in what is exported"},
+		"a reader by another name": {(*archtest.Module).Coins, map[string]string{
+			"session/x.go": `package session; import "io"; type Source interface { io.Reader }`}, "io.Reader in what is exported"},
+		"coins": {(*archtest.Module).Coins, map[string]string{
+			"x3dh/keys/x.go": `package keys; func Sign(msg []byte, coins *[64]byte) {}`}, "coins in what is exported"},
+		"a seed": {(*archtest.Module).Coins, map[string]string{
+			"session/x.go": `package session; type Options struct { KeySeed []byte }`}, "KeySeed in what is exported"},
+		"determinism": {(*archtest.Module).Coins, map[string]string{
+			"x3dh/keys/x.go": `package keys; func SignDeterministic() {}`}, "SignDeterministic in what is exported"},
+		"a build tag": {(*archtest.Module).Coins, map[string]string{
+			"internal/kem/x.go": "//go:build !wasm && weak\n\npackage kem"}, "build tag weak"},
+		"another way to draw": {(*archtest.Module).Coins, map[string]string{
+			"internal/kem/x.go": `package kem; import r "crypto/rand"; var s = r.Reader`}, "rand.Reader"},
+		"own coins": {(*archtest.Module).Coins, map[string]string{
+			"x3dh/keys/x.go": `package keys; import ("crypto/rand"; "io"); type T struct { seed io.Reader }; func sign(coins []byte) {}
+				func (t T) Sign(proceed, errng int) { var coins [1]byte; rand.Read(coins[:]); var r io.Reader; _ = r }`}, ""},
+
 		"copyleft in a nested module": {requirements, map[string]string{
 			"go.mod":                "module x\nrequire github.com/cloudflare/circl v1.6.5\n",
 			"internal/peers/go.mod": "module y\nrequire (\n\tgo.mau.fi/libsignal v0.2.0 // indirect\n)\n"}, "internal/peers/go.mod: requires go.mau.fi/libsignal"},
