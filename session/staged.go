@@ -103,8 +103,11 @@ func (t *Tx) again(user string, id MessageID) (*Received, error) {
 	for i := range rec.Events {
 		r.Events = append(r.Events, eventOf(&rec.Events[i]))
 	}
-	if rec.Apart {
+	switch {
+	case rec.Apart:
 		r.Plaintext, err = t.body(user, id)
+	case r.Plaintext == nil:
+		r.Plaintext = []byte{}
 	}
 	if err != nil {
 		return nil, err
