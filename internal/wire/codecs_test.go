@@ -171,6 +171,8 @@ var (
 	roundStored      = value(wire.ParseStoredPreKey, wire.AppendStoredPreKey)
 	roundUpkeep      = value(wire.ParseUpkeep, wire.AppendUpkeep)
 	roundAccepted    = value(wire.ParseIdentity, wire.AppendIdentity)
+	roundStaged      = value(wire.ParseStaged, wire.AppendStaged)
+	roundEvent       = value(wire.ParseEvent, wire.AppendEvent)
 	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
 	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
 	roundSenderKey   = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
@@ -289,6 +291,15 @@ func noteFields() []fld {
 	return []fld{raw(1, seq(32)).must(), num64(2, 1<<41), raw(3, seq(16)), num32(4, 1)}
 }
 
+func stagedFields() []fld {
+	return []fld{num32(1, 2), raw(2, key33(1)), num32(3, 1), num32(4, 1), raw(5, seq(9)), num32(6, 1), raw(7, seq(3)),
+		sub(8, eventFields()).many(), sub(8, nil).many(), num64(9, 1<<41), num64(10, 1<<42)}
+}
+
+func eventFields() []fld {
+	return []fld{num32(1, 2), raw(2, []byte("alice")), num32(3, 127), raw(4, key33(1)), raw(5, key33(2)), num64(6, 1<<41)}
+}
+
 func peerDeviceFields() []fld { return []fld{num32(1, 127), num32(2, 16380), num64(3, 1<<41)} }
 
 // deviceCodecs are the bodies of a Device's own records.
@@ -299,6 +310,9 @@ func deviceCodecs() []codec {
 		{name: "StoredPreKey", fields: []fld{raw(1, seq(70)), num64(2, 1<<41), num64(3, 1<<64-1), num64(4, 1<<42)}, round: roundStored, limit: wire.MaxDeviceRecord},
 		{name: "Upkeep", fields: []fld{num64(1, 1<<41), num32(2, 1<<24-1), num32(3, 1<<32-1), num64(4, 1<<63)}, round: roundUpkeep, limit: wire.MaxDeviceRecord},
 		{name: "Identity", fields: []fld{raw(1, key33(1)), num64(2, 1<<41), raw(3, key33(2)), num32(4, 1)}, round: roundAccepted, limit: wire.MaxDeviceRecord},
+		{name: "Staged", fields: stagedFields(), round: roundStaged, limit: wire.MaxDeviceRecord},
+		{name: "Staged/Event", fields: eventFields(), frame: in(nil, 8), round: roundStaged},
+		{name: "Event", fields: eventFields(), round: roundEvent, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex/Note", fields: noteFields(), frame: in(nil, 2), round: roundIndex},
 		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1)}, round: roundPeer, limit: wire.MaxDeviceRecord},
