@@ -37,5 +37,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s\n", received.Plaintext)
+	// Once the app has saved the message; until then it would come again.
+	if err := budi.Acknowledge(ctx, received); err != nil {
+		log.Fatal(err)
+	}
 	// Output: Halo, Budi!
 }
