@@ -6,25 +6,26 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gembok-e2ee/gembok/internal/etm"
-	"github.com/gembok-e2ee/gembok/internal/kdf"
+	"github.com/gembok-e2ee/gembok/internal/testutil/perf"
 	"github.com/gembok-e2ee/gembok/ratchet"
 	"github.com/gembok-e2ee/gembok/ratchet/spqr"
 )
 
-// What a benchmark of the ratchet is held against is the sum of the primitives
-// that it cannot do without: BenchmarkFloor….
+// What BenchmarkEncrypt, BenchmarkDecrypt and BenchmarkJump2000 are held against
+// is the primitives that they cannot do without: BenchmarkFloor….
 
-var sizes = []int{100, 64 << 10}
-
-func bySize(b *testing.B, f func(b *testing.B, plaintext []byte)) {
-	for _, n := range sizes {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			b.ReportAllocs()
-			f(b, make([]byte, n))
-		})
+func bySize(b *testing.B, op func(size int) perf.Op) {
+	for _, n := range []int{100, 64 << 10} {
+		b.Run(fmt.Sprint(n), op(n).Benchmark)
 	}
 }
+
+func BenchmarkEncrypt(b *testing.B)       { bySize(b, perf.RatchetEncrypt) }
+func BenchmarkFloorEncrypt(b *testing.B)  { bySize(b, perf.FloorEncrypt) }
+func BenchmarkDecrypt(b *testing.B)       { bySize(b, perf.RatchetDecrypt) }
+func BenchmarkFloorDecrypt(b *testing.B)  { bySize(b, perf.FloorDecrypt) }
+func BenchmarkJump2000(b *testing.B)      { perf.RatchetJump(2000).Benchmark(b) }
+func BenchmarkFloorJump2000(b *testing.B) { perf.FloorJump(2000).Benchmark(b) }
 
 // settled returns two sessions in mid-conversation, neither owing the other a
 // DH step of its own.
@@ -38,36 +39,6 @@ func settled(b *testing.B) (alice, bob *ratchet.Session) {
 	return alice, bob
 }
 
-func BenchmarkEncrypt(b *testing.B) {
-	bySize(b, func(b *testing.B, plaintext []byte) {
-		alice, _ := settled(b)
-		for b.Loop() {
-			if _, err := alice.Encrypt(plaintext, nil); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func BenchmarkDecrypt(b *testing.B) {
-	bySize(b, func(b *testing.B, plaintext []byte) {
-		alice, bob := settled(b)
-		messages := make([][]byte, 0, 256)
-		for i := 0; b.Loop(); i++ {
-			if i == len(messages) {
-				b.StopTimer()
-				for i, messages = 0, messages[:0]; len(messages) < cap(messages); {
-					messages = append(messages, send(b, alice, plaintext))
-				}
-				b.StartTimer()
-			}
-			if _, err := bob.Decrypt(messages[i], nil); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
 // BenchmarkTurn is one message there and one back, with a DH step on each side.
 func BenchmarkTurn(b *testing.B) {
 	alice, bob := settled(b)
@@ -75,25 +46,6 @@ func BenchmarkTurn(b *testing.B) {
 	for b.Loop() {
 		say(b, alice, bob, "ping")
 		say(b, bob, alice, "pong")
-	}
-}
-
-// BenchmarkJump2000 decrypts a message with 2,000 others missing before it.
-func BenchmarkJump2000(b *testing.B) {
-	alice, bob := settled(b)
-	for range 2000 {
-		send(b, alice, nil)
-	}
-	msg, stored := send(b, alice, make([]byte, 100)), bob.Append(nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		bob, err := ratchet.Parse(stored)
-		require.NoError(b, err)
-		b.StartTimer()
-		if _, err := bob.Decrypt(msg, nil); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
 
@@ -137,71 +89,6 @@ func BenchmarkStored(b *testing.B) {
 			bob.Append(nil)
 		}
 	})
-}
-
-// A floor holds the inputs of the primitives.
-type floor struct {
-	key      [32]byte
-	iv       [16]byte
-	identity [33]byte
-	sink     byte
-}
-
-// chains are the steps of both chains and the message keys: 2 + 3 + 4 HMACs.
-func (f *floor) chains() {
-	var out [80]byte
-	seed := kdf.HMAC(&f.key, []byte{1})
-	f.key = kdf.HMAC(&f.key, []byte{2})
-	kdf.HKDF(out[:64], nil, f.key[:], []byte("1234Signal PQ Ratchet V1 Chain Next"))
-	kdf.HKDF(out[:], &f.key, seed[:], []byte("WhisperMessageKeys"))
-	f.sink ^= out[0]
-}
-
-// overhead is what a message has beside its ciphertext.
-const overhead = 84
-
-func (f *floor) mac(body []byte) {
-	mac := etm.MAC(&f.key, f.identity[:], f.identity[:], body)
-	f.sink ^= mac[0]
-}
-
-func BenchmarkFloorEncrypt(b *testing.B) {
-	bySize(b, func(b *testing.B, plaintext []byte) {
-		var f floor
-		for b.Loop() {
-			f.chains()
-			out := etm.EncryptCBC(make([]byte, overhead, overhead+len(plaintext)+16), &f.key, &f.iv, plaintext)
-			f.mac(out)
-		}
-	})
-}
-
-func BenchmarkFloorDecrypt(b *testing.B) {
-	bySize(b, func(b *testing.B, plaintext []byte) {
-		var f floor
-		body := append(make([]byte, overhead), etm.EncryptCBC(nil, &f.key, &f.iv, plaintext)...)
-		key := f.key
-		for b.Loop() {
-			f.chains()
-			f.mac(body)
-			if _, ok := etm.DecryptCBC(nil, &key, &f.iv, body[overhead:]); !ok {
-				b.Fatal("padding")
-			}
-		}
-	})
-}
-
-// BenchmarkFloorJump2000 is 2,000 steps of both chains with their seeds.
-func BenchmarkFloorJump2000(b *testing.B) {
-	var f floor
-	var out [64]byte
-	for b.Loop() {
-		for range 2000 {
-			kdf.HMAC(&f.key, []byte{1})
-			f.key = kdf.HMAC(&f.key, []byte{2})
-			kdf.HKDF(out[:], nil, f.key[:], []byte("1234Signal PQ Ratchet V1 Chain Next"))
-		}
-	}
 }
 
 // BenchmarkPostQuantum is the third ratchet's share of BenchmarkEncrypt and

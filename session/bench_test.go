@@ -1,16 +1,15 @@
 package session_test
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil/perf"
 	"github.com/gembok-e2ee/gembok/internal/wire"
-	"github.com/gembok-e2ee/gembok/session"
-	"github.com/gembok-e2ee/gembok/x3dh"
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -59,85 +58,24 @@ func (s *side) fill(t testing.TB, peer *side) {
 	require.NoError(t, s.ImportSession(ctx, peer.Address(), wire.AppendSessionRecord(nil, &rec)))
 }
 
-// Two devices that have each read something from the other.
-func talking(t testing.TB) (alice, bob *session.Device) {
-	t.Helper()
-	alice, _ = newDevice(t, aliceAddress, nil)
-	bob, _ = newDevice(t, bobAddress, nil)
-	begin(t, alice, bob)
-	read(t, bob, alice, send(t, alice, bob, "hello"))
-	read(t, alice, bob, send(t, bob, alice, "hello"))
-	return alice, bob
-}
+// A Device over the store in memory; the floor is the primitives that the
+// operation cannot do without.
 
-func BenchmarkEncrypt(b *testing.B) {
-	alice, bob := talking(b)
-	text := make([]byte, 100)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := alice.Encrypt(context.Background(), bob.Address(), text); err != nil {
-			b.Fatal(err)
-		}
+func bySize(b *testing.B, op func(size int, open func() keystore.Store) perf.Op) {
+	for _, n := range []int{100, 64 << 10} {
+		b.Run(fmt.Sprint(n), op(n, nil).Benchmark)
 	}
 }
 
-// Messages one way, in order, on the chain that the receiver is on.
-func BenchmarkDecrypt(b *testing.B) {
-	alice, bob := talking(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		m := send(b, alice, bob, "one way")
-		b.StartTimer()
-		if _, err := bob.Decrypt(context.Background(), alice.Address(), m, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkEncrypt(b *testing.B)       { bySize(b, perf.DeviceEncrypt) }
+func BenchmarkDecrypt(b *testing.B)       { bySize(b, perf.DeviceDecrypt) }
+func BenchmarkPingPong(b *testing.B)      { perf.PingPong().Benchmark(b) }
+func BenchmarkFloorPingPong(b *testing.B) { perf.FloorPingPong().Benchmark(b) }
+func BenchmarkBegin(b *testing.B)         { perf.Begin().Benchmark(b) }
+func BenchmarkFloorBegin(b *testing.B)    { perf.FloorBegin().Benchmark(b) }
+func BenchmarkAnswer(b *testing.B)        { perf.Answer().Benchmark(b) }
+func BenchmarkFloorAnswer(b *testing.B)   { perf.FloorAnswer().Benchmark(b) }
+func BenchmarkJump2000(b *testing.B)      { perf.Jump(2000).Benchmark(b) }
+func BenchmarkFloorJump2000(b *testing.B) { perf.FloorJump(2000).Benchmark(b) }
 
-// A message and its answer: two encrypts, two decrypts, each with a DH step.
-func BenchmarkPingPong(b *testing.B) {
-	alice, bob := talking(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		read(b, bob, alice, send(b, alice, bob, "ping"))
-		read(b, alice, bob, send(b, bob, alice, "pong"))
-	}
-}
-
-func BenchmarkBegin(b *testing.B) {
-	ctx := context.Background()
-	bob, _ := newDevice(b, bobAddress, nil)
-	bundle, err := bob.Bundle(ctx)
-	require.NoError(b, err)
-	alice, _ := newDevice(b, aliceAddress, nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := alice.Begin(ctx, bob.Address(), bundle); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// The first message of a session, from the side whose bundle was used.
-func BenchmarkAnswer(b *testing.B) {
-	ctx := context.Background()
-	bob, _ := newDevice(b, bobAddress, nil)
-	bundle := func() *x3dh.Bundle {
-		p, err := bob.Publish(ctx)
-		require.NoError(b, err)
-		p.PreKeys, p.KEMPreKeys = nil, nil
-		return p.Take()
-	}()
-	alice, _ := newDevice(b, aliceAddress, nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		b.StopTimer()
-		require.NoError(b, alice.Begin(ctx, bob.Address(), bundle))
-		m := send(b, alice, bob, "hello")
-		b.StartTimer()
-		if _, err := bob.Decrypt(ctx, alice.Address(), m, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkNextAfterJump2000(b *testing.B) { perf.NextAfterJump(2000).Benchmark(b) }

@@ -1,0 +1,36 @@
+package perf
+
+import "time"
+
+// A Row is an operation and what it may take.
+type Row struct {
+	Op
+	Title  string
+	Floor  *Op           // nil: none
+	Ratio  float64       // of the floor, at most; 0: no limit
+	Limit  time.Duration // at most; 0: no limit
+	Allocs int           // at most; 0: no limit
+}
+
+// Rows returns the operations that README.md gives figures of.
+func Rows() []Row {
+	const large = 64 << 10
+	floor := func(o Op) *Op { return &o }
+	return []Row{
+		{Op: RatchetEncrypt(100), Title: "encrypt 100 B, one way, ratchet alone", Floor: floor(FloorEncrypt(100)), Ratio: 1.5, Allocs: 8},
+		{Op: DeviceEncrypt(100, nil), Title: "the same through `Device`, record loaded and stored", Limit: 13 * time.Microsecond, Allocs: 25},
+		{Op: RatchetDecrypt(100), Title: "decrypt 100 B, one way, ratchet alone", Floor: floor(FloorDecrypt(100)), Ratio: 1.5},
+		{Op: DeviceDecrypt(100, nil), Title: "the same through `Device`, plaintext staged", Limit: 16 * time.Microsecond},
+		{Op: RatchetEncrypt(large), Title: "encrypt 64 KiB, ratchet alone", Floor: floor(FloorEncrypt(large)), Ratio: 1.1},
+		{Op: DeviceEncrypt(large, nil), Title: "the same through `Device`"},
+		{Op: RatchetDecrypt(large), Title: "decrypt 64 KiB, ratchet alone", Floor: floor(FloorDecrypt(large)), Ratio: 1.15},
+		{Op: DeviceDecrypt(large, nil), Title: "the same through `Device`, plaintext staged"},
+		{Op: PingPong(), Title: "decrypt with a DH step, through `Device`", Floor: floor(FloorPingPong()), Ratio: 1.15, Allocs: 60},
+		{Op: Begin(), Title: "begin from a bundle and encrypt, through `Device`", Floor: floor(FloorBegin()), Ratio: 1.1},
+		{Op: Answer(), Title: "decrypt the first message, through `Device`", Floor: floor(FloorAnswer()), Ratio: 1.1},
+		{Op: RatchetJump(2000), Title: "decrypt after 2,000 lost ones, ratchet alone", Floor: floor(FloorJump(2000)), Ratio: 1.3},
+		{Op: Jump(2000), Title: "the same through `Device`", Floor: floor(FloorJump(2000)), Ratio: 1.3},
+		{Op: NextAfterJump(2000), Title: "decrypt the next, with 2,000 skipped keys stored", Limit: 100 * time.Microsecond},
+		{Op: Hostile(), Title: "refuse a hostile message, 41 sessions", Limit: 150 * time.Millisecond},
+	}
+}

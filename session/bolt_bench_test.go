@@ -1,0 +1,30 @@
+//go:build !wasm
+
+package session_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/internal/testutil/perf"
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/keystore/boltstore"
+)
+
+// BenchmarkBolt has each operation wait for the disk, once.
+func BenchmarkBolt(b *testing.B) {
+	for name, op := range map[string]func(int, func() keystore.Store) perf.Op{
+		"Encrypt": perf.DeviceEncrypt, "Decrypt": perf.DeviceDecrypt,
+	} {
+		b.Run(name, func(b *testing.B) {
+			op(100, func() keystore.Store {
+				s, err := boltstore.Open(filepath.Join(b.TempDir(), "store"), nil)
+				require.NoError(b, err)
+				b.Cleanup(func() { require.NoError(b, s.Close()) })
+				return s
+			}).Benchmark(b)
+		})
+	}
+}
