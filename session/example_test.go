@@ -37,8 +37,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s\n", received.Plaintext)
-	// Once the app has saved the message; until then it would come again.
-	if err := budi.Acknowledge(ctx, received); err != nil {
+	if err := budi.Acknowledge(ctx, received); err != nil { // once the app has saved it
 		log.Fatal(err)
 	}
 	// Output: Halo, Budi!
