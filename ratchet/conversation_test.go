@@ -143,9 +143,9 @@ func (s *schedule) deliver(t testing.TB, end, i int) {
 		require.Equal(t, p.text, got)
 		s.oracles[end].Read(t, p.msg)
 		s.read++
-	case testutil.Duplicate:
+	case testutil.Duplicate, testutil.NoKey:
 		refuse(t, s.ends[end], p.msg, nil, ratchet.ErrDuplicate)
-	case testutil.Lost:
+	default:
 		refuse(t, s.ends[end], p.msg, nil, ratchet.ErrAuth)
 	}
 }

@@ -8,22 +8,50 @@ import (
 )
 
 // Parse takes up a session from its stored form, a SessionStructure (storage,
-// Section 4.2), as [Session.Append] and the official library write it. It copies
-// b. Keys are looked at when they are used. Errors are ErrMalformed and
-// ErrTooLarge.
+// Section 4.2), as [Session.Append] and the official library write it. It keeps
+// b, which must not be changed as long as the session is used, and is not
+// changed by it. Keys are looked at when they are used. Errors are ErrMalformed
+// and ErrTooLarge.
 func Parse(b []byte) (*Session, error) {
-	state, err := wire.ParseSession(bytes.Clone(b))
-	if err != nil {
+	s := new(Session)
+	if err := s.state.Parse(b); err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	return &Session{state: *state}, nil
+	s.own()
+	return s, nil
 }
 
-// Append appends the stored form, a SessionStructure. It is secret.
+// own copies what operations overwrite.
+func (s *Session) own() {
+	buf := s.keys[:0]
+	own := func(key *[]byte) {
+		if *key != nil {
+			at := len(buf)
+			buf = append(buf, *key...)
+			*key = buf[at:len(buf):len(buf)]
+		}
+	}
+	w := &s.state
+	own(&w.RootKey)
+	if w.Sender != nil {
+		own(&w.Sender.PrivateKey)
+		own(&w.Sender.Key)
+	}
+	for i := range w.Receivers {
+		c := &w.Receivers[i]
+		own(&c.Key)
+		c.Skipped = bytes.Clone(c.Skipped)
+	}
+}
+
+// Append appends the stored form, a SessionStructure, growing dst at most once.
+// It is secret.
 func (s *Session) Append(dst []byte) []byte {
 	w := s.state
+	var pq wire.SPQRState
 	if w.PQRatchet == nil && s.pq != nil {
-		w.PQRatchet = s.pq.Append(nil)
+		s.pq.Store(&pq)
+		w.PQ = &pq
 	}
 	return wire.AppendSession(dst, &w)
 }

@@ -68,9 +68,13 @@ const (
 type Session struct {
 	wire.Secret
 
-	// state is the stored form. Its bytes are the session's own, and are
-	// written only by an operation that succeeds.
+	// state is the stored form. Operations that succeed overwrite the keys of
+	// its chains and the skipped ones, which are the session's own, and replace
+	// the others, which it may share with what it was parsed from.
 	state wire.Session
+	// keys has room for the keys of a parsed session: root, sender's private and
+	// chain key, a chain key a receiver.
+	keys [(3 + wire.MaxReceivers) * 32]byte
 	// pq is the third ratchet; nil: not read yet. state.PQRatchet is what it
 	// was read from, and nil as soon as it moved on.
 	pq *spqr.State

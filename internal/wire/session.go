@@ -77,7 +77,8 @@ type Session struct {
 	LocalRegistrationID  uint32
 	BaseKey              []byte // 33 bytes
 	PendingKEM           *PendingKEM
-	PQRatchet            []byte // SPQR state; empty: disabled
+	PQRatchet            []byte     // SPQR state; empty: disabled
+	PQ                   *SPQRState // what is written in place of PQRatchet, if set
 }
 
 // A PendingPreKey is what an unacknowledged session repeats in each message
@@ -100,9 +101,16 @@ type PendingKEM struct {
 // not checked. Of more receiving chains than MaxReceivers the last ones are
 // kept. Errors are ErrTooLarge and ErrMalformed.
 func ParseSession(b []byte) (*Session, error) {
-	s, r := new(Session), bounded(b, MaxSession)
+	s := new(Session)
+	return orZero(s, s.Parse(b))
+}
+
+// Parse is ParseSession into s, which is zero before and of no use after an
+// error.
+func (s *Session) Parse(b []byte) error {
+	r := bounded(b, MaxSession)
 	s.decode(&r)
-	return orZero(s, r.err)
+	return r.err
 }
 
 func (s *Session) decode(r *reader) {
@@ -221,7 +229,21 @@ func AppendSession(dst []byte, s *Session) []byte {
 	if s.PendingKEM != nil {
 		dst = s.PendingKEM.append(dst)
 	}
-	return appendBytes(dst, 15, s.PQRatchet)
+	n := s.pqSize()
+	switch {
+	case n == 0:
+		return dst
+	case s.PQ == nil:
+		return mustBytes(dst, 15, s.PQRatchet)
+	}
+	return s.PQ.Append(mustLen(dst, 15, n))
+}
+
+func (s *Session) pqSize() int {
+	if s.PQ == nil {
+		return len(s.PQRatchet)
+	}
+	return s.PQ.size()
 }
 
 func (s *Session) size() int {
@@ -230,7 +252,7 @@ func (s *Session) size() int {
 		sizeUint(5, uint64(s.PreviousCounter)) +
 		sizeUint(10, uint64(s.RemoteRegistrationID)) +
 		sizeUint(11, uint64(s.LocalRegistrationID)) +
-		sizeBytes(13, len(s.BaseKey)) + sizeBytes(15, len(s.PQRatchet))
+		sizeBytes(13, len(s.BaseKey)) + sizeBytes(15, s.pqSize())
 	if s.Sender != nil {
 		n += sizeMustBytes(6, s.Sender.size())
 	}

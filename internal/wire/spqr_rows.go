@@ -139,11 +139,14 @@ func (e *SPQREncoder) parse(outer *reader, b []byte) {
 }
 
 func (e *SPQREncoder) append(dst []byte, num protowire.Number) []byte {
-	dst, at := openSPQR(dst, num, 2)
+	dst = mustLen(dst, num, e.size())
 	dst = appendUint(dst, 1, uint64(e.Index))
 	dst = append(dst, e.Points.encoded...)
-	dst = append(dst, e.Coefficients.encoded...)
-	return closeSPQR(dst, at, 2)
+	return append(dst, e.Coefficients.encoded...)
+}
+
+func (e *SPQREncoder) size() int {
+	return sizeUint(1, uint64(e.Index)) + len(e.Points.encoded) + len(e.Coefficients.encoded)
 }
 
 func (d *SPQRDecoder) parse(outer *reader, b []byte) {
@@ -166,10 +169,13 @@ func (d *SPQRDecoder) parse(outer *reader, b []byte) {
 }
 
 func (d *SPQRDecoder) append(dst []byte, num protowire.Number) []byte {
-	dst, at := openSPQR(dst, num, 2)
+	dst = mustLen(dst, num, d.size())
 	dst = appendUint(dst, 1, uint64(d.Words))
 	dst = appendUint(dst, 2, SPQRRowCount)
 	dst = append(dst, d.Points.encoded...)
-	dst = appendBool(dst, 4, d.Complete)
-	return closeSPQR(dst, at, 2)
+	return appendBool(dst, 4, d.Complete)
+}
+
+func (d *SPQRDecoder) size() int {
+	return sizeUint(1, uint64(d.Words)) + sizeUint(2, SPQRRowCount) + len(d.Points.encoded) + sizeBool(4, d.Complete)
 }

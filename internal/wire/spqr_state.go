@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -94,21 +96,9 @@ func (s *SPQRState) Parse(b []byte) error {
 	return r.err
 }
 
-// SizeHint returns at least the length of the stored form.
-func (s *SPQRState) SizeHint() int {
-	n := 512 + len(s.Machine.Encoder.Points.encoded) + len(s.Machine.Encoder.Coefficients.encoded) +
-		len(s.Machine.Decoder.Points.encoded)
-	for _, part := range s.Machine.Parts {
-		n += len(part)
-	}
-	for i := range s.Chain.Links[:s.Chain.LinkCount] {
-		n += 96 + len(s.Chain.Links[i].Send.History) + len(s.Chain.Links[i].Recv.History)
-	}
-	return n
-}
-
-// Append appends the stored form.
+// Append appends the stored form, growing dst at most once.
 func (s *SPQRState) Append(dst []byte) []byte {
+	dst = slices.Grow(dst, s.size())
 	if s.HasNegotiation {
 		dst = s.Negotiation.append(dst, 1)
 	}
@@ -119,6 +109,19 @@ func (s *SPQRState) Append(dst []byte) []byte {
 		dst = s.Machine.append(dst, 3)
 	}
 	return dst
+}
+
+func (s *SPQRState) size() (n int) {
+	if s.HasNegotiation {
+		n += sizeMustBytes(1, s.Negotiation.size())
+	}
+	if s.HasChain {
+		n += sizeMustBytes(2, s.Chain.size())
+	}
+	if s.HasMachine {
+		n += sizeMustBytes(3, s.Machine.size())
+	}
+	return n
 }
 
 func (n *SPQRNegotiation) parse(outer *reader, b []byte) {
@@ -143,12 +146,16 @@ func (n *SPQRNegotiation) parse(outer *reader, b []byte) {
 }
 
 func (n *SPQRNegotiation) append(dst []byte, num protowire.Number) []byte {
-	dst, at := openSPQR(dst, num, 1)
+	dst = mustLen(dst, num, n.size())
 	dst = appendBytes(dst, 1, n.AuthKey)
 	dst = appendUint(dst, 2, uint64(n.Direction))
 	dst = appendUint(dst, 3, uint64(n.MinVersion))
-	dst = n.Params.append(dst, 4)
-	return closeSPQR(dst, at, 1)
+	return n.Params.append(dst, 4)
+}
+
+func (n *SPQRNegotiation) size() int {
+	return sizeBytes(1, len(n.AuthKey)) + sizeUint(2, uint64(n.Direction)) +
+		sizeUint(3, uint64(n.MinVersion)) + sizeMustBytes(4, n.Params.size())
 }
 
 func (p *SPQRParams) parse(outer *reader, b []byte) {
@@ -167,10 +174,13 @@ func (p *SPQRParams) parse(outer *reader, b []byte) {
 }
 
 func (p *SPQRParams) append(dst []byte, num protowire.Number) []byte {
-	dst, at := openSPQR(dst, num, 1)
+	dst = mustLen(dst, num, p.size())
 	dst = appendUint(dst, 1, uint64(p.MaxJump))
-	dst = appendUint(dst, 2, uint64(p.MaxKept))
-	return closeSPQR(dst, at, 1)
+	return appendUint(dst, 2, uint64(p.MaxKept))
+}
+
+func (p *SPQRParams) size() int {
+	return sizeUint(1, uint64(p.MaxJump)) + sizeUint(2, uint64(p.MaxKept))
 }
 
 func (c *SPQRChain) parse(outer *reader, b []byte) {
@@ -209,7 +219,7 @@ func (c *SPQRChain) addLink(r *reader, b []byte) {
 }
 
 func (c *SPQRChain) append(dst []byte, num protowire.Number) []byte {
-	dst, at := openSPQR(dst, num, 2)
+	dst = mustLen(dst, num, c.size())
 	dst = appendUint(dst, 1, uint64(c.Direction))
 	dst = appendUint(dst, 2, c.CurrentEpoch)
 	for i := range c.Links[:c.LinkCount] {
@@ -217,8 +227,16 @@ func (c *SPQRChain) append(dst []byte, num protowire.Number) []byte {
 	}
 	dst = appendBytes(dst, 4, c.NextRoot)
 	dst = appendUint(dst, 5, c.SendEpoch)
-	dst = c.Params.append(dst, 6)
-	return closeSPQR(dst, at, 2)
+	return c.Params.append(dst, 6)
+}
+
+func (c *SPQRChain) size() int {
+	n := sizeUint(1, uint64(c.Direction)) + sizeUint(2, c.CurrentEpoch) + sizeBytes(4, len(c.NextRoot)) +
+		sizeUint(5, c.SendEpoch) + sizeMustBytes(6, c.Params.size())
+	for i := range c.Links[:c.LinkCount] {
+		n += sizeMustBytes(3, c.Links[i].size())
+	}
+	return n
 }
 
 func (l *SPQRLink) parse(outer *reader, b []byte) {
@@ -239,14 +257,13 @@ func (l *SPQRLink) parse(outer *reader, b []byte) {
 }
 
 func (l *SPQRLink) append(dst []byte, num protowire.Number) []byte {
-	width := 1
-	if len(l.Send.History)+len(l.Recv.History) > 0 {
-		width = 2
-	}
-	dst, at := openSPQR(dst, num, width)
+	dst = mustLen(dst, num, l.size())
 	dst = l.Send.append(dst, 1)
-	dst = l.Recv.append(dst, 2)
-	return closeSPQR(dst, at, width)
+	return l.Recv.append(dst, 2)
+}
+
+func (l *SPQRLink) size() int {
+	return sizeMustBytes(1, l.Send.size()) + sizeMustBytes(2, l.Recv.size())
 }
 
 func (h *SPQRHalf) parse(outer *reader, b []byte) {
@@ -267,13 +284,12 @@ func (h *SPQRHalf) parse(outer *reader, b []byte) {
 }
 
 func (h *SPQRHalf) append(dst []byte, num protowire.Number) []byte {
-	width := 1
-	if len(h.History) > 0 {
-		width = 2
-	}
-	dst, at := openSPQR(dst, num, width)
+	dst = mustLen(dst, num, h.size())
 	dst = appendUint(dst, 1, uint64(h.Counter))
 	dst = appendBytes(dst, 2, h.Next)
-	dst = appendBytes(dst, 3, h.History)
-	return closeSPQR(dst, at, width)
+	return appendBytes(dst, 3, h.History)
+}
+
+func (h *SPQRHalf) size() int {
+	return sizeUint(1, uint64(h.Counter)) + sizeBytes(2, len(h.Next)) + sizeBytes(3, len(h.History))
 }

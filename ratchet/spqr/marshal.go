@@ -2,7 +2,6 @@ package spqr
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/ratchet/internal/braid"
@@ -138,6 +137,12 @@ func parseParams(w wire.SPQRParams) params {
 // Append appends the stored form of s, which is empty for a disabled ratchet.
 func (s *State) Append(dst []byte) []byte {
 	var w wire.SPQRState
+	s.Store(&w)
+	return w.Append(dst)
+}
+
+// Store puts s into its stored form, which shares s's parts: w is zero before.
+func (s *State) Store(w *wire.SPQRState) {
 	if w.HasNegotiation = s.negotiating; w.HasNegotiation {
 		n := &s.negotiation
 		w.Negotiation = wire.SPQRNegotiation{
@@ -151,10 +156,6 @@ func (s *State) Append(dst []byte) []byte {
 	if w.HasMachine = s.Enabled(); w.HasMachine {
 		s.machine.Store(&w.Machine)
 	}
-	if !w.HasNegotiation && !w.HasChain && !w.HasMachine {
-		return dst
-	}
-	return w.Append(slices.Grow(dst, w.SizeHint()))
 }
 
 func (c *chain) store(w *wire.SPQRChain) {
