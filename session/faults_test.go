@@ -322,9 +322,11 @@ func TestStoreFaults(t *testing.T) {
 			f := &faults{t: t, s: s, run: run, before: before, after: after}
 			for n, call := range calls {
 				if call == "committed" {
+					f.stops(n + 1)
 					f.lostAnswer(n + 1)
 					continue
 				}
+				f.stops(n + 1)
 				f.fails(n + 1)
 				f.cancelled(n + 1)
 				f.panics(n + 1)
@@ -367,6 +369,22 @@ func (f *faults) unchanged(tr *trial) {
 	tr.watch.fail, tr.ctx = nil, ctx
 	require.NoError(f.t, tr.do())
 	require.Equal(f.t, f.after, tr.digest(f.t))
+}
+
+// stops has the process end at call n, as far as the store can see: whoever
+// opens it then finds all or nothing of the operation.
+func (f *faults) stops(n int) {
+	f.t.Helper()
+	tr := try(f.t, f.s, f.run)
+	tr.watch.fail = func(_ string, i int) error {
+		if i >= n {
+			return errInjected
+		}
+		return nil
+	}
+	require.Error(f.t, tr.do())
+	require.Contains(f.t, [][32]byte{f.before, f.after}, tr.digest(f.t), "half changed")
+	tr.reopen(f.t).index(f.t, aliceAddress)
 }
 
 func (f *faults) fails(n int) {
