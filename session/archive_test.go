@@ -209,7 +209,7 @@ func TestSES_11_DelayedMessages(t *testing.T) {
 		deliver := func(i int) {
 			d := waiting[i]
 			waiting = append(waiting[:i:i], waiting[i+1:]...)
-			d.to.reads(t, d.from, d.m, "delayed")
+			d.to.saves(t, d.from, d.m, "delayed")
 			refused(t, d.to.decrypt(d.from, d.m), session.ErrDuplicate)
 		}
 		// So few that nothing falls out of the window of five receiver chains.

@@ -25,7 +25,7 @@ func TestSES_08_IdentityChange(t *testing.T) {
 	first := now.send(t, p.bob, "I have a new phone")
 	r := p.bob.reads(t, now, first, "I have a new phone")
 	require.False(t, r.Accepted)
-	require.Equal(t, []session.Event{{Kind: session.IdentityChanged, Address: aliceAddress, Accepted: old.Identity(), Seen: now.Identity()}}, r.Events)
+	require.Equal(t, []session.Event{{Kind: session.IdentityChanged, Address: aliceAddress, At: p.now, Accepted: old.Identity(), Seen: now.Identity()}}, r.Events)
 	id, err := p.bob.PeerIdentity(ctx, aliceAddress)
 	require.NoError(t, err)
 	require.Equal(t, session.PeerIdentity{Accepted: old.Identity(), AcceptedAt: p.now.Local(), Seen: now.Identity()}, id)
@@ -110,7 +110,7 @@ func TestSES_08_Alternating(t *testing.T) {
 		p.alice.begin(t, p.bob)
 		r = p.bob.reads(t, p.alice, p.alice.send(t, p.bob, "old"), "old")
 		require.True(t, r.Accepted)
-		require.Equal(t, []session.Event{{Kind: session.SessionRenewed, Address: aliceAddress}}, r.Events)
+		require.Equal(t, []session.Event{{Kind: session.SessionRenewed, Address: aliceAddress, At: p.now}}, r.Events)
 		p.goesOn(t) // the newest handshake was the accepted key's
 	}
 	idx := p.bob.index(t, aliceAddress)

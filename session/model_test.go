@@ -36,6 +36,8 @@ type model struct {
 type letter struct {
 	m       *session.Message
 	from    *side
+	got     *session.Received // once bob has read it
+	acked   time.Time         // zero: not yet
 	base    []byte
 	ratchet []byte
 	text    string
@@ -56,7 +58,7 @@ func TestSES_05_RandomSequences(t *testing.T) {
 		}
 		m.settle()
 	}
-	for _, what := range []string{"begun", "read", "again", "lost", "accepted", "refused", "promoted", "kept", "trimmed", "expired", "answered", "imported", "unaccepted"} {
+	for _, what := range []string{"begun", "read", "again", "redelivered", "lost", "accepted", "refused", "promoted", "kept", "trimmed", "expired", "answered", "imported", "unaccepted"} {
 		require.NotZero(t, total[what], "%s: %v", what, total)
 	}
 }
@@ -160,6 +162,7 @@ func (m *model) delivers(i int, before *records) bool {
 	require.NoError(m.t, err)
 	require.Equal(m.t, id.Accepted == r.Identity, r.Accepted)
 	m.seen[string(l.base)+string(l.ratchet)] = true
+	l.got = r
 	m.read = append(m.read, l)
 	m.count["read"]++
 	return true
@@ -185,12 +188,26 @@ func (m *model) keyFor(l *letter) bool {
 	return m.bob.hasPreKey(m.t, "prekey", outerOf(m.t, l.m).PreKeyID)
 }
 
-// repeats gives bob a letter that he has read.
+// repeats gives bob a letter that he has read: until he acknowledges it he
+// reads it again, and for 7 days after that it is a duplicate.
 func (m *model) repeats(l *letter) {
+	if l.acked.IsZero() && m.r.IntN(2) == 0 {
+		require.NoError(m.t, m.bob.Acknowledge(ctx, l.got))
+		l.acked = m.now
+	}
 	before := testutil.StoreDigest(m.t, m.bob.store)
-	require.Error(m.t, m.bob.decrypt(l.from, l.m))
+	if l.acked.IsZero() {
+		sameResult(m.t, m.bob.reads(m.t, l.from, l.m, l.text), l.got)
+		m.count["redelivered"]++
+	} else {
+		err := m.bob.decrypt(l.from, l.m)
+		require.Error(m.t, err)
+		if m.now.Sub(l.acked) <= 7*24*time.Hour {
+			refused(m.t, err, session.ErrDuplicate)
+		}
+		m.count["again"]++
+	}
 	require.Equal(m.t, before, testutil.StoreDigest(m.t, m.bob.store))
-	m.count["again"]++
 }
 
 // answers has bob send, and whoever has the accepted key read it.

@@ -105,6 +105,14 @@ func (s *side) reads(t testing.TB, from *side, m *session.Message, text string) 
 	return r
 }
 
+// saves requires that m is read as text, and again until it is acknowledged.
+func (s *side) saves(t testing.TB, from *side, m *session.Message, text string) {
+	t.Helper()
+	r := s.reads(t, from, m, text)
+	sameResult(t, s.reads(t, from, m, text), r)
+	require.NoError(t, s.Acknowledge(ctx, r))
+}
+
 // decrypt is Decrypt for its error.
 func (s *side) decrypt(from *side, m *session.Message) error {
 	r, err := s.Decrypt(ctx, from.Address(), m, nil)

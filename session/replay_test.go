@@ -3,6 +3,7 @@ package session_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,16 +18,23 @@ func TestKA_13_A22_ReplayWithOneTimePreKey(t *testing.T) {
 	p := met(t)
 	first := p.alice.send(t, p.bob, "hello")
 	ids := outerOf(t, first)
-	p.bob.reads(t, p.alice, first, "hello")
+	r := p.bob.reads(t, p.alice, first, "hello")
 	require.False(t, p.bob.hasPreKey(t, "prekey", ids.PreKeyID))
 	require.False(t, p.bob.hasPreKey(t, "kem", ids.KEMPreKeyID))
+	p.unharmed(t, func() { sameResult(t, p.bob.reads(t, p.alice, first, "hello"), r) })
+	require.NoError(t, p.bob.Acknowledge(ctx, r))
 	p.unharmed(t, func() { refused(t, p.bob.decrypt(p.alice, first), session.ErrDuplicate) })
 	p.goesOn(t)
 	p.unharmed(t, func() { refused(t, p.bob.decrypt(p.alice, first), session.ErrDuplicate) })
 
 	require.NoError(t, p.bob.Archive(ctx, p.alice.Address()))
 	p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, first), session.ErrDuplicate) })
-	p.bob.forget(t, aliceAddress.User)
+	p.bob.forget(t, aliceAddress.User) // the mark of the message stays for 7 days
+	for _, later := range []time.Duration{0, 7 * 24 * time.Hour} {
+		p.now = p.now.Add(later)
+		p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, first), session.ErrDuplicate) })
+	}
+	p.now = p.now.Add(24 * time.Hour)
 	p.unharmedStores(t, func() {
 		e := refusedAs[*session.PreKeyNotFoundError](t, p.bob.decrypt(p.alice, first))
 		require.Equal(t, &session.PreKeyNotFoundError{Kind: "KEM", ID: ids.KEMPreKeyID}, e)
@@ -62,7 +70,7 @@ func TestKA_14_ReplayWithLastResort(t *testing.T) {
 	// A message of no session at all, from a device that is not bound to an
 	// address: what a second sender would give.
 	unbound := p.bound(t, nil)
-	p.bob.reads(t, p.alice, first, "hello")
+	p.bob.saves(t, p.alice, first, "hello")
 	require.True(t, p.bob.hasPreKey(t, "lastresort", ids.KEMPreKeyID))
 	require.Len(t, p.bob.list(t, "basekey", ""), 1)
 	second := session.Address{User: "22222222-2222-3333-4444-555555555555", Device: 1}
@@ -86,6 +94,9 @@ func TestKA_14_ReplayWithLastResort(t *testing.T) {
 	p.unharmed(t, func() { refuseAll(second) })
 	p.unharmed(t, func() { refused(t, p.bob.decrypt(p.alice, first), session.ErrDuplicate) })
 	p.bob.forget(t, aliceAddress.User)
+	p.unharmedStores(t, func() { refuseAll(second) })
+	p.unharmedStores(t, func() { refused(t, p.bob.decrypt(p.alice, first), session.ErrDuplicate) })
+	p.now = p.now.Add(8 * 24 * time.Hour) // the mark of the message is gone
 	p.unharmedStores(t, func() { refuseAll(second); refuseAll(p.alice.Address()) })
 	require.Empty(t, p.bob.list(t, "session", ""))
 
@@ -256,7 +267,7 @@ func (p *pair) firstFails(t *testing.T, still func()) {
 		require.Equal(t, before, p.digest(t), name)
 		still()
 	}
-	p.bob.reads(t, p.alice, first, "hello")
+	p.bob.saves(t, p.alice, first, "hello")
 	p.unharmed(t, func() { refused(t, p.bob.decrypt(p.alice, first), session.ErrDuplicate) })
 	p.goesOn(t)
 }

@@ -226,6 +226,7 @@ func (s *schedule) take(i int, f *flight, last bool) {
 		require.False(s.t, f.read, "read twice")
 		require.Equal(s.t, f.text, string(r.Plaintext))
 		require.True(s.t, r.Accepted)
+		require.NoError(s.t, to.Acknowledge(ctx, r))
 		f.read = true
 		s.oracles[i].reads(&f.envelope)
 		s.count["read"]++

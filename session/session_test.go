@@ -42,6 +42,7 @@ func read(t testing.TB, to, from *session.Device, m *session.Message) string {
 	r, err := to.Decrypt(context.Background(), from.Address(), m, nil)
 	require.NoError(t, err)
 	require.Equal(t, from.Identity(), r.Identity)
+	require.NoError(t, to.Acknowledge(context.Background(), r))
 	return string(r.Plaintext)
 }
 

@@ -157,7 +157,7 @@ func TestSES_01_AllFirstMessagesLate(t *testing.T) {
 	}
 	for _, i := range permutation(len(all), 5) {
 		l := all[i]
-		l.to.reads(t, l.from, l.m, l.text)
+		l.to.saves(t, l.from, l.m, l.text)
 		refused(t, l.to.decrypt(l.from, l.m), session.ErrDuplicate)
 	}
 	p.settles(t)

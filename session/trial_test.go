@@ -64,7 +64,9 @@ func hostile(counter uint32, epoch uint64, index uint32) *session.Message {
 func TestRAT_03_Duplicates(t *testing.T) {
 	p := friends(t)
 	m := p.alice.send(t, p.bob, "once")
-	p.bob.reads(t, p.alice, m, "once")
+	r := p.bob.reads(t, p.alice, m, "once")
+	p.unharmedStores(t, func() { sameResult(t, p.bob.reads(t, p.alice, m, "once"), r) })
+	require.NoError(t, p.bob.Acknowledge(ctx, r))
 	again := func(chain int) {
 		t.Helper()
 		p.unharmedStores(t, func() {
@@ -226,12 +228,13 @@ func TestRAT_10_HostileCounter(t *testing.T) {
 }
 
 // Cheap checks come first: what is no message never reaches the store, and
-// nothing that fails draws a new ratchet key.
+// nothing that fails draws a new ratchet key. The last Load of what fails asks
+// for the marks of messages that were acknowledged.
 func TestRAT_14_CheapChecksFirst(t *testing.T) {
 	p, ends := many(t, 3)
 	bob, watch := p.bob.spied(t)
 	m := says(t, ends[2], "honest")
-	p.bob.reads(t, p.alice, m, "honest")
+	p.bob.saves(t, p.alice, m, "honest")
 	next := says(t, ends[2], "next")
 	q := strangers(t)
 	q.bob = p.bob
@@ -250,15 +253,15 @@ func TestRAT_14_CheapChecksFirst(t *testing.T) {
 		"length":             {&session.Message{Type: session.TypeSignal, Bytes: next.Bytes[:8]}, aliceAddress, session.ErrMalformed, 0, 0},
 		"type":               {&session.Message{Type: 7, Bytes: next.Bytes}, aliceAddress, session.ErrMalformed, 0, 0},
 		"ratchet key":        {editInner(t, next, func(m *wire.SignalMessage) { m.RatchetKey = m.RatchetKey[:32] }), aliceAddress, keys.ErrKey, 0, 0},
-		"no session":         {next, stranger, session.ErrNoSession, 1, 0},
+		"no session":         {next, stranger, session.ErrNoSession, 2, 0},
 		"duplicate":          {m, aliceAddress, session.ErrDuplicate, 1, 0},
-		"counter":            {editInner(t, next, func(m *wire.SignalMessage) { m.Counter = 30000 }), aliceAddress, session.ErrTooFar, 1, 0},
-		"last counter":       {editInner(t, next, func(m *wire.SignalMessage) { m.Counter = math.MaxUint32 }), aliceAddress, session.ErrTooFar, 1, 0},
-		"SPQR":               {editInner(t, next, func(m *wire.SignalMessage) { m.PQRatchet = nil }), aliceAddress, session.ErrAuth, 1, 0},
-		"MAC":                {flip(next, -1, 1), aliceAddress, session.ErrAuth, 1, 0},
-		"MAC, new chain":     {hostile(0, 1, 3), aliceAddress, session.ErrAuth, 2, 3},
-		"prekey":             {edit(t, first, func(m *wire.PreKeySignalMessage) { m.SignedPreKeyID = 77 }), q.alice.Address(), nil, 1, 1},
-		"MAC, first message": {editInner(t, first, func(m *wire.SignalMessage) { m.Counter++ }), q.alice.Address(), session.ErrAuth, 1, 1},
+		"counter":            {editInner(t, next, func(m *wire.SignalMessage) { m.Counter = 30000 }), aliceAddress, session.ErrTooFar, 2, 0},
+		"last counter":       {editInner(t, next, func(m *wire.SignalMessage) { m.Counter = math.MaxUint32 }), aliceAddress, session.ErrTooFar, 2, 0},
+		"SPQR":               {editInner(t, next, func(m *wire.SignalMessage) { m.PQRatchet = nil }), aliceAddress, session.ErrAuth, 2, 0},
+		"MAC":                {flip(next, -1, 1), aliceAddress, session.ErrAuth, 2, 0},
+		"MAC, new chain":     {hostile(0, 1, 3), aliceAddress, session.ErrAuth, 3, 3},
+		"prekey":             {edit(t, first, func(m *wire.PreKeySignalMessage) { m.SignedPreKeyID = 77 }), q.alice.Address(), nil, 2, 1},
+		"MAC, first message": {editInner(t, first, func(m *wire.SignalMessage) { m.Counter++ }), q.alice.Address(), session.ErrAuth, 2, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			watch.reset()
@@ -282,22 +285,23 @@ func TestRAT_14_CheapChecksFirst(t *testing.T) {
 func TestSES_03_TrialOrder(t *testing.T) {
 	p, ends := many(t, 8)
 	bob, watch := p.bob.spied(t)
-	tried := func(m *session.Message, text string, loads int, archives ...int) {
+	tried := func(m *session.Message, text string, loads int, archives ...int) *session.Received {
 		t.Helper()
 		watch.reset()
 		before := p.bob.index(t, p.alice.Address())
 		require.NotNil(t, before.Current)
-		bob.reads(t, p.alice, m, text)
+		r := bob.reads(t, p.alice, m, text)
 		require.Len(t, watch.commits, 1)
 		require.Len(t, watch.loads, loads)
 		if len(archives) == 0 {
 			require.Zero(t, watch.archives())
-			return
+			return r
 		}
 		for i, at := range archives {
 			require.Equal(t, archiveName(p.alice.Address(), &before.Archived[at]), watch.loads[1][i].Name)
 		}
 		require.Len(t, watch.loads[1], len(archives)+1) // and where the current one goes
+		return r
 	}
 	tried(says(t, ends[7], "a new ratchet key, of the current session"), "a new ratchet key, of the current session", 1)
 	tried(says(t, ends[7], "one it holds"), "one it holds", 1)
@@ -312,11 +316,11 @@ func TestSES_03_TrialOrder(t *testing.T) {
 	// A duplicate stops the search, and so does the failure of one that holds
 	// the key.
 	m := says(t, ends[2], "twice")
-	tried(m, "twice", 1)
-	for _, bad := range []*session.Message{m, flip(says(t, ends[2], "x"), -1, 1)} {
+	require.NoError(t, bob.Acknowledge(ctx, tried(m, "twice", 1)))
+	for i, bad := range []*session.Message{m, flip(says(t, ends[2], "x"), -1, 1)} {
 		watch.reset()
 		require.Error(t, bob.decrypt(p.alice, bad))
-		require.Len(t, watch.loads, 1)
+		require.Len(t, watch.loads, 1+i) // of a failure the marks, too
 		require.Zero(t, watch.archives())
 	}
 }

@@ -7,47 +7,75 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
 )
 
-// An Expectation is what an Oracle says of a delivery.
+// An Expectation is what an Oracle says of a delivery. All but the first two
+// are losses that design, Section 8, allows.
 type Expectation string
 
 const (
-	Readable  Expectation = "readable"  // inside every window, and not read before
-	Duplicate Expectation = "duplicate" // read before, its chain still held
-	Lost      Expectation = "lost"      // outside a window of design, Section 8
+	Readable  Expectation = "readable"             // inside every window, and not read before
+	Duplicate Expectation = "duplicate"            // read before, its chain still held
+	NoKey     Expectation = "2,000 keys behind"    // its key had to make room; answered as a duplicate
+	NoChain   Expectation = "five chains back"     // its receiver chain is gone
+	NoEpoch   Expectation = "two epochs back"      // its post-quantum chain is gone
+	NoIndex   Expectation = "2,000 indices behind" // its post-quantum key is gone
 )
 
-// An Oracle, from NewOracle, knows, of one receiver in one session, what design, Section 8
-// lets it forget. It computes from public bytes alone: the ratchet key, the
-// counter and the post-quantum epoch of messages read and sent.
+// window is how many skipped keys of a chain, and post-quantum keys of an
+// epoch, are kept.
+const window = 2000
+
+// An Oracle, from NewOracle, knows, of one end of one session, what design,
+// Section 8, lets it forget. It computes from public bytes alone: the ratchet
+// keys, counters, and post-quantum epochs and indices of messages read and sent.
 type Oracle struct {
-	chains  []*oracleChain // oldest first, at most 5
-	evicted map[string]bool
-	sent    uint64 // highest post-quantum epoch of the receiver's own messages
+	chains   []*oracleChain // oldest first, at most 5
+	evicted  map[string]bool
+	newest   map[uint64]uint32 // index read, by epoch
+	sent     uint64            // highest epoch of its own messages
+	own      map[string]uint32 // next counter, by own ratchet key
+	ownIndex map[uint64]uint32 // last index, by epoch of own messages
 }
 
 type oracleChain struct {
 	key     string
 	next    uint32
-	skipped []uint32 // oldest first, at most 2000
+	skipped []uint32 // ascending, at most 2000
+	read    map[uint32]bool
+}
+
+// A glance is what an Oracle sees of a message.
+type glance struct {
+	key     string
+	counter uint32
+	epoch   uint64
+	index   uint32
 }
 
 // NewOracle returns the oracle of one end of a new session. The initiator's
 // chain for the signed prekey counts among the five.
 func NewOracle(initiator bool) *Oracle {
-	o := &Oracle{evicted: make(map[string]bool)}
+	o := &Oracle{evicted: map[string]bool{}, newest: map[uint64]uint32{}, own: map[string]uint32{}, ownIndex: map[uint64]uint32{}}
 	if initiator {
-		o.chains = []*oracleChain{{key: "signed prekey"}}
+		o.extend("signed prekey")
 	}
 	return o
 }
 
-// Sent notes a message that the receiver sends.
-func (o *Oracle) Sent(t testing.TB, msg []byte) {
-	_, epoch := o.read(t, msg)
-	o.sent = max(o.sent, epoch)
+// Sent notes a message of this end's own. It fails the test if that uses a
+// counter or an index again, or passes one over. It returns the epoch.
+func (o *Oracle) Sent(t testing.TB, msg []byte) (epoch uint64) {
+	t.Helper()
+	g := look(t, msg)
+	if g.counter != o.own[g.key] || g.index != o.ownIndex[g.epoch]+1 {
+		t.Fatalf("testutil: sent with counter %d and index %d, not %d and %d", g.counter, g.index, o.own[g.key], o.ownIndex[g.epoch]+1)
+	}
+	o.own[g.key]++
+	o.ownIndex[g.epoch]++
+	o.sent = max(o.sent, g.epoch)
+	return g.epoch
 }
 
-func (o *Oracle) read(t testing.TB, msg []byte) (wire.SignalMessage, uint64) {
+func look(t testing.TB, msg []byte) glance {
 	t.Helper()
 	m, err := wire.ParseSignalMessage(Inner(t, msg))
 	if err != nil {
@@ -57,7 +85,7 @@ func (o *Oracle) read(t testing.TB, msg []byte) (wire.SignalMessage, uint64) {
 	if _, err := pq.ParsePreamble(m.PQRatchet); err != nil {
 		t.Fatal(err)
 	}
-	return m, pq.Epoch
+	return glance{key: string(m.RatchetKey), counter: m.Counter, epoch: pq.Epoch, index: pq.Index}
 }
 
 // Inner returns the SignalMessage in msg, which may be one or wrap one.
@@ -72,15 +100,19 @@ func Inner(t testing.TB, msg []byte) []byte {
 // Expect says what a delivery of msg must come to.
 func (o *Oracle) Expect(t testing.TB, msg []byte) Expectation {
 	t.Helper()
-	m, epoch := o.read(t, msg)
-	c := o.chain(m.RatchetKey)
+	g := look(t, msg)
+	c := o.chain(g.key)
 	switch {
-	case c == nil && o.evicted[string(m.RatchetKey)]:
-		return Lost // more than 5 receiver chains back
-	case c != nil && m.Counter < c.next && !slices.Contains(c.skipped, m.Counter):
-		return Duplicate // or older than the newest 2,000: the answer is the same
-	case epoch+1 < o.sent:
-		return Lost // an epoch two or more behind
+	case c == nil && o.evicted[g.key]:
+		return NoChain
+	case c != nil && c.read[g.counter]:
+		return Duplicate
+	case c != nil && g.counter < c.next && !slices.Contains(c.skipped, g.counter):
+		return NoKey
+	case g.epoch+1 < o.sent:
+		return NoEpoch
+	case int64(g.index)+window < int64(o.newest[g.epoch]):
+		return NoIndex
 	}
 	return Readable
 }
@@ -88,32 +120,40 @@ func (o *Oracle) Expect(t testing.TB, msg []byte) Expectation {
 // Read notes that msg was read.
 func (o *Oracle) Read(t testing.TB, msg []byte) {
 	t.Helper()
-	m, _ := o.read(t, msg)
-	c := o.chain(m.RatchetKey)
+	g := look(t, msg)
+	o.newest[g.epoch] = max(o.newest[g.epoch], g.index)
+	c := o.chain(g.key)
 	if c == nil {
-		c = &oracleChain{key: string(m.RatchetKey)}
-		o.chains = append(o.chains, c)
-		if len(o.chains) > 5 {
-			o.evicted[o.chains[0].key] = true
-			o.chains = o.chains[1:]
-		}
+		c = o.extend(g.key)
 	}
-	if m.Counter < c.next {
-		c.skipped = slices.DeleteFunc(c.skipped, func(i uint32) bool { return i == m.Counter })
+	c.read[g.counter] = true
+	if g.counter < c.next {
+		c.skipped = slices.DeleteFunc(c.skipped, func(i uint32) bool { return i == g.counter })
 		return
 	}
-	for ; c.next < m.Counter; c.next++ {
+	for ; c.next < g.counter; c.next++ {
 		c.skipped = append(c.skipped, c.next)
 	}
 	c.next++
-	c.skipped = c.skipped[max(0, len(c.skipped)-2000):]
+	c.skipped = c.skipped[max(0, len(c.skipped)-window):]
 }
 
-func (o *Oracle) chain(key []byte) *oracleChain {
+func (o *Oracle) chain(key string) *oracleChain {
 	for _, c := range o.chains {
-		if c.key == string(key) {
+		if c.key == key {
 			return c
 		}
 	}
 	return nil
+}
+
+// extend adds a chain. The oldest of six goes.
+func (o *Oracle) extend(key string) *oracleChain {
+	c := &oracleChain{key: key, read: map[uint32]bool{}}
+	o.chains = append(o.chains, c)
+	if len(o.chains) > 5 {
+		o.evicted[o.chains[0].key] = true
+		o.chains = o.chains[1:]
+	}
+	return c
 }
