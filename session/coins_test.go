@@ -16,6 +16,7 @@ const (
 	kemKey     = 64
 	kemSecret  = 32
 	regID      = 4
+	eventID    = 16
 	braidOwner = 64 // the key pair of an epoch of the post-quantum ratchet
 )
 
@@ -36,6 +37,8 @@ var coins = map[string][]int{
 	"Decrypt first, last resort":     {curveKey},
 	"Decrypt first, other key":       {curveKey},
 	"Decrypt renewal":                {curveKey},
+	"Decrypt large":                  {curveKey},
+	"Update":                         {curveKey, eventID},
 	"Decrypt":                        {curveKey},
 	"Decrypt archived":               {curveKey},
 }
