@@ -102,7 +102,7 @@ func (e *gembokEnd) decrypt(m interop.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Plaintext, nil
+	return r.Plaintext, e.device.Acknowledge(context.Background(), r)
 }
 
 func (e *gembokEnd) record(t *testing.T) []byte {
