@@ -1,74 +1,160 @@
-// Chat lets two people talk, message by message, and shows what each reads and
-// what a relay between them sees. Some messages come late, twice or never.
+// Chat is a small app on package session. Run alone, it plays itself:
 //
 //	go run ./session/examples/chat
 //	go run ./session/examples/chat -peer official
 //
-// With -peer official the second person is the official library, as a child
-// process (package internal/interop says how to install it). The last line
-// counts the messages sent, read, lost on the way and refused as duplicates.
-// The program exits with 1 if a message that arrived was not read, or was read
-// twice.
+// A relay is started on this machine, and two people as two processes, each
+// with its store in a file. They talk through the relay, which delivers late,
+// twice, and once what it forged. One of them is killed after a message was
+// decrypted and before it was saved; started again, it has the message, once.
+// The last line counts the messages sent, read, lost and refused as forged; the
+// program exits with 1 if one is lost, or read twice or wrongly. With -peer
+// official the second person is the official library (package internal/interop
+// says how to install it).
+//
+// The same programs are there to chat with:
+//
+//	go run ./session/examples/chat serve
+//	go run ./session/examples/chat -as ani
+//	go run ./session/examples/chat -as budi
+//
+// To read it, begin at person.go: it has what an app does with a Device to
+// receive, and outbox.go what it does to send. relay.go, directory.go and
+// mailbox.go are a server, demo.go and script.go the play.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"time"
 
-	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+var (
+	errUsage = errors.New("usage")
+	errName  = errors.New("a name has letters, digits, - and _, 16 bytes at most")
 )
 
 func main() {
-	peer := flag.String("peer", "gembok", "who the second person is: gembok or official")
-	flag.Parse()
-	if flag.NArg() > 0 || *peer != "gembok" && *peer != "official" {
-		flag.Usage()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	switch err := run(ctx, os.Args[1:]); {
+	case errors.Is(err, errUsage):
 		os.Exit(2)
-	}
-	if err := run(context.Background(), os.Stdout, *peer); err != nil {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)
 	}
 }
 
-// Addresses are service ids, so that messages are bound to them.
-var (
-	aniAddress  = session.Address{User: "1f5b1c2e-6f0a-4d3e-9a57-0c8f8b6f2a11", Device: 1}
-	budiAddress = session.Address{User: "8d2f9a44-3c1b-4b7e-8f60-5e21d7c9b3f2", Device: 1}
-)
+// Options are the flags.
+type options struct {
+	as, relay, store, peer string
+	json                   bool
+}
 
-// run plays the whole script on out.
-func run(ctx context.Context, out io.Writer, peer string) error {
-	ani, err := newGembok(ctx, "Ani", aniAddress)
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "serve" {
+		f := flag.NewFlagSet("chat serve", flag.ContinueOnError)
+		addr := f.String("addr", "127.0.0.1:8080", "where to listen")
+		if f.Parse(args[1:]) != nil || f.NArg() > 0 {
+			return errUsage
+		}
+		return serve(ctx, os.Stdout, *addr)
+	}
+	var o options
+	f := flag.NewFlagSet("chat [serve]", flag.ContinueOnError)
+	f.StringVar(&o.as, "as", "", "chat as this person")
+	f.StringVar(&o.relay, "relay", "http://127.0.0.1:8080", "where the relay is")
+	f.StringVar(&o.store, "store", "", "file that keeps keys and messages; NAME.store if not given")
+	f.StringVar(&o.peer, "peer", "gembok", "who the second person is, or with -as this one: gembok or official")
+	f.BoolVar(&o.json, "json", false, "show events as lines of JSON")
+	if f.Parse(args) != nil || f.NArg() > 0 || o.peer != "gembok" && o.peer != "official" {
+		return errUsage
+	}
+	if o.as == "" {
+		return demo(ctx, os.Stdout, o.peer)
+	}
+	return chat(ctx, o, os.Stdin, os.Stdout)
+}
+
+// chat is one person's process, until the end of its input.
+func chat(ctx context.Context, o options, in io.Reader, out *os.File) error {
+	if !validName(o.as) {
+		return errName
+	}
+	relay, err := newClient(o.relay)
 	if err != nil {
 		return err
 	}
-	budi, done, err := newPeer(ctx, peer)
+	defer relay.close()
+	d, store, done, err := o.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
 
-	bundle, err := budi.bundle(ctx)
-	if err != nil {
-		return err
+	view := &terminal{out: out, live: isTerminal(out)}
+	p := newPerson(o.as, d, store, relay, view)
+	if o.json {
+		p.screen = &jsonLines{out: out}
 	}
-	if err := ani.begin(ctx, budi.who(), bundle); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "Ani has Budi's prekey bundle: %d bytes, signatures verified.\n\n", len(bundle.Bytes()))
+	return p.chat(ctx, in, view.ask)
+}
 
-	c := &chat{ctx: ctx, out: out, people: map[string]person{"Ani": ani, "Budi": budi}}
-	for _, l := range script {
-		if err := c.say(l); err != nil {
-			return err
-		}
-	}
-	if err := c.flush(); err != nil {
+// chat runs p beside what is typed.
+func (p *person) chat(ctx context.Context, in io.Reader, ask func(prompt string)) error {
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		defer stop()
+		ended <- p.run(running)
+	}()
+	(&talk{p: p}).run(running, readLines(running, in), ask)
+	stop()
+	if err := <-ended; err != nil {
 		return err
 	}
-	return c.close()
+	last, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if left, _ := p.sendSome(last); left > 0 {
+		p.screen.show(event{Kind: noticeEvent, Text: fmt.Sprintf("%d messages wait for the next start", left)})
+	}
+	return nil
+}
+
+// open returns the device, the store for the rest, and what closes both.
+func (o *options) open(ctx context.Context) (device, keystore.Store, func(), error) {
+	if o.peer == "official" {
+		d, err := newOfficial(o.as)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return d, keystore.NewMemory(), d.close, nil
+	}
+	path := o.store
+	if path == "" {
+		path = o.as + ".store"
+	}
+	store, err := openStore(path)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	d, err := openDevice(ctx, store, o.as)
+	if err != nil {
+		_ = store.Close()
+		return nil, nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, store, func() { _ = store.Close() }, nil
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

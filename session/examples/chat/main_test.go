@@ -9,56 +9,106 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/gembok-e2ee/gembok/internal/interop"
-	"github.com/gembok-e2ee/gembok/session"
 )
 
-const lastLine = "sent 16, read 15, lost 1, refused 2\n"
+// asProgram makes a process of this test binary the program itself.
+const asProgram = "CHAT_TEST_AS_PROGRAM"
 
-func TestChat(t *testing.T) {
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Setenv(asProgram, "1") // for children
+	goleak.VerifyTestMain(m)
+}
+
+const lastLine = "\nsent 24 · read 24 · lost 0 · refused 1\n"
+
+func TestDemo(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, run(context.Background(), &out, "gembok"))
+	err := demo(context.Background(), &out, "gembok")
+	require.NoError(t, err, out.String())
 	require.True(t, strings.HasSuffix(out.String(), lastLine), out.String())
+	require.Contains(t, out.String(), "Ani's process decrypts it, and is killed before it is saved")
 	require.NotContains(t, out.String(), "WRONG")
 }
 
-func TestChatOfficial(t *testing.T) {
-	var out bytes.Buffer
-	err := run(context.Background(), &out, "official")
+func TestDemoOfficial(t *testing.T) {
+	peer, err := interop.Open("")
 	if errors.Is(err, interop.ErrMissing) {
 		require.Empty(t, os.Getenv("GEMBOK_INTEROP"), err)
 		t.Skip(err)
 	}
 	require.NoError(t, err)
+	require.NoError(t, peer.Close())
+	var out bytes.Buffer
+	err = demo(context.Background(), &out, "official")
+	require.NoError(t, err, out.String())
 	require.True(t, strings.HasSuffix(out.String(), lastLine), out.String())
 }
 
-// TestChatFails holds the count against a reader who cannot read.
-func TestChatFails(t *testing.T) {
-	ctx := context.Background()
-	ani, err := newGembok(ctx, "Ani", aniAddress)
-	require.NoError(t, err)
-	budi, err := newGembok(ctx, "Budi", budiAddress)
-	require.NoError(t, err)
-	b, err := budi.bundle(ctx)
-	require.NoError(t, err)
-	require.NoError(t, ani.begin(ctx, budi.who(), b))
-	var out bytes.Buffer
-	c := &chat{ctx: ctx, out: &out, people: map[string]person{"Ani": ani, "Budi": deaf{budi}}}
-	require.NoError(t, c.say(line{"Ani", "can you hear me?", prompt}))
-	require.NoError(t, c.flush())
-	require.ErrorContains(t, c.close(), "cannot read number 1")
-	require.Contains(t, out.String(), "sent 1, read 0, lost 0, refused 0")
+// TestDemoFails holds the counts against what must not happen.
+func TestDemoFails(t *testing.T) {
+	read := event{Kind: readEvent, Peer: "Budi", Text: "Ani?"}
+	for name, c := range map[string]struct {
+		shown []event
+		last  string
+		wrong string
+	}{
+		"good":      {[]event{read, {Kind: againEvent}}, "sent 1 · read 1 · lost 0 · refused 0", ""},
+		"forged":    {[]event{{Kind: refusedEvent}, read}, "sent 1 · read 1 · lost 0 · refused 1", ""},
+		"lost":      {nil, "sent 1 · read 0 · lost 1 · refused 0", "1 messages were sent and not read"},
+		"twice":     {[]event{read, read}, "sent 1 · read 1 · lost 0 · refused 0", "number 1 was read twice"},
+		"duplicate": {[]event{{Kind: againEvent}, read}, "sent 1 · read 1 · lost 0 · refused 0", "number 1 was refused as read before"},
+		"other text": {[]event{{Kind: readEvent, Peer: "Budi", Text: "Ana?"}}, "sent 1 · read 0 · lost 1 · refused 0",
+			"number 1 was read wrongly"},
+		"other sender": {[]event{{Kind: readEvent, Peer: "Ani", Text: "Ani?"}}, "sent 1 · read 0 · lost 1 · refused 0",
+			"number 1 was read wrongly"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			p := newPlay(t.Context(), &out, "", "gembok", "")
+			p.sent = 1
+			m := &parcel{number: 1, from: "Budi", to: "Ani", text: "Ani?"}
+			for _, e := range c.shown {
+				p.count(m, e)
+			}
+			err := p.close()
+			require.True(t, strings.HasSuffix(out.String(), "\n"+c.last+"\n"), out.String())
+			if c.wrong == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.wrong)
+		})
+	}
 }
 
-// A deaf person reads nothing.
-type deaf struct{ person }
+// An actor that does or shows another thing than it should is an error.
+func TestActor(t *testing.T) {
+	a, err := startActor(t.Context(), "not a name")
+	require.NoError(t, err)
+	_, err = a.expect(readyEvent)
+	require.ErrorContains(t, err, "has ended")
+	require.Error(t, a.quit())
 
-func (deaf) decrypt(context.Context, session.Address, *session.Message) ([]byte, error) {
-	return nil, session.ErrAuth
+	a, err = startActor(t.Context(), "ani", "-relay", "http://127.0.0.1:1", "-store", t.TempDir()+"/store")
+	require.NoError(t, err)
+	_, err = a.expect(readyEvent)
+	require.ErrorContains(t, err, errGone.Error())
+	require.ErrorContains(t, a.gone(), "ended in order")
 }
 
-func TestPrintable(t *testing.T) {
-	require.Equal(t, "a\uFFFD[2Jb\uFFFD", printable("a\x1b[2Jb\u202e"))
+func TestRun(t *testing.T) {
+	for _, args := range [][]string{{"-bad"}, {"more"}, {"-peer", "other"}, {"serve", "-bad"}, {"serve", "more"}} {
+		require.ErrorIs(t, run(t.Context(), args), errUsage, args)
+	}
+	require.ErrorIs(t, run(t.Context(), []string{"-as", "a b"}), errName)
+	require.ErrorContains(t, run(t.Context(), []string{"-as", "a", "-relay", "ftp://x"}), "-relay wants a URL")
+	require.Error(t, run(t.Context(), []string{"-as", "a", "-store", t.TempDir()}))
+	require.Error(t, run(t.Context(), []string{"serve", "-addr", "256.0.0.1:1"}))
 }

@@ -2,147 +2,203 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
+	"log"
+	"net"
+	"net/http"
+	"time"
 
-	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
-// An envelope is what a relay holds: addresses, a type and ciphertext.
-type envelope struct {
-	number   int
-	from, to person
-	msg      *session.Message
-	text     string // what must be read; for the count, the relay does not see it
-	wait     int    // messages to let pass first
-	read     bool
+// Bounds of what the relay reads, and of how long it waits for mail.
+const (
+	maxPublication = 1 << 20
+	maxEnvelope    = 128 << 10
+	maxWait        = 25 * time.Second
+)
+
+// What a request to the relay may fail with. Each is an HTTP status.
+var (
+	errBad     = errors.New("not understood")        // 400
+	errUnknown = errors.New("nobody has that name")  // 404
+	errLarge   = errors.New("too large")             // 413
+	errFull    = errors.New("the relay has no room") // 507
+)
+
+// A relay is the server between the people: a directory of prekeys, and a
+// mailbox for each of them. It keeps all of it in memory, and sees names, sizes
+// and ciphertext.
+//
+//	PUT    /keys/NAME       publish prekeys: an x3dh.Publication
+//	GET    /keys/NAME       take a prekey bundle: an x3dh.Bundle
+//	PUT    /mail/NAME/ID    send a message: an envelope, as JSON
+//	GET    /mail/NAME       read the mailbox: {"mail": [envelope…]}, when there is something, or after 25 s
+//	DELETE /mail/NAME/ID    confirm that a message is saved
+//
+// Whatever goes wrong between a person and the relay, the same request again is
+// right: none of them does more when it comes twice, but that a bundle is
+// wasted. It asks nobody who they are; see directory.put.
+type relay struct {
+	keys directory
+	mail mailroom
+
+	sees    func(what string)                 // is told what passes
+	deliver func(to string, e envelope) error // mail.put, unless the demo stands in between
 }
 
-// A chat is the people, the relay between them, and the counts.
-type chat struct {
-	ctx    context.Context
-	out    io.Writer
-	people map[string]person
-
-	sent, read, lost, refused int
-	held                      []*envelope // late ones
-	wrong                     []string
+func newRelay(sees func(what string)) *relay {
+	r := &relay{keys: directory{people: map[string]*shelf{}}, mail: mailroom{boxes: map[string]*mailbox{}}, sees: sees}
+	r.deliver = r.mail.put
+	return r
 }
 
-// say encrypts a line and hands it to the relay.
-func (c *chat) say(l line) error {
-	from, to := c.people[l.from], c.people[other(l.from)]
-	msg, err := from.encrypt(c.ctx, to.who(), []byte(l.text))
+func (r *relay) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /keys/{name}", answer(r.putKeys))
+	mux.HandleFunc("GET /keys/{name}", answer(r.takeBundle))
+	mux.HandleFunc("PUT /mail/{name}/{id}", answer(r.putMail))
+	mux.HandleFunc("GET /mail/{name}", answer(r.readMail))
+	mux.HandleFunc("DELETE /mail/{name}/{id}", answer(r.confirmMail))
+	return mux
+}
+
+// answer makes a handler of f, which returns a body or one of the errors above.
+func answer(f func(*http.Request) ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		req.Body = http.MaxBytesReader(w, req.Body, maxPublication)
+		var body []byte
+		err := errBad
+		if validName(req.PathValue("name")) {
+			body, err = f(req)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), status(err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		_, _ = w.Write(body) // a reader that is gone asks again
+	}
+}
+
+func status(err error) int {
+	switch tooLarge := (*http.MaxBytesError)(nil); {
+	case errors.Is(err, errUnknown):
+		return http.StatusNotFound
+	case errors.Is(err, errFull):
+		return http.StatusInsufficientStorage
+	case errors.Is(err, errLarge), errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
+func (r *relay) putKeys(req *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(req.Body)
 	if err != nil {
-		return fmt.Errorf("%s cannot send: %w", l.from, err)
+		return nil, err
 	}
-	c.sent++
-	e := &envelope{number: c.sent, from: from, to: to, msg: msg, text: l.text}
-	fmt.Fprintf(c.out, "%2d  %s writes: %s\n", e.number, l.from, printable(l.text))
-	fmt.Fprintf(c.out, "    the relay sees: %s to %s, type %d, %d bytes: %x…\n",
-		short(from.who()), short(to.who()), msg.Type, len(msg.Bytes), msg.Bytes[:16])
-	switch l.fate {
-	case lost:
-		c.lost++
-		fmt.Fprintf(c.out, "    … and loses it\n")
-	case late:
-		e.wait = 2
-		c.held = append(c.held, e)
-		fmt.Fprintf(c.out, "    … and is late with it\n")
-		return nil
-	case twice:
-		fmt.Fprintf(c.out, "    … and delivers it twice\n")
-		c.deliver(e)
-		c.deliver(e)
-	default:
-		c.deliver(e)
+	p, err := x3dh.ParsePublication(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBad, err)
 	}
-	c.pass()
+	name := req.PathValue("name")
+	r.sees(fmt.Sprintf("%s publishes prekeys, %d and %d (KEM) of them one-time", name, len(p.PreKeys), len(p.KEMPreKeys)))
+	return nil, r.keys.put(name, p)
+}
+
+func (r *relay) takeBundle(req *http.Request) ([]byte, error) {
+	name := req.PathValue("name")
+	b, err := r.keys.take(name)
+	if err != nil {
+		return nil, err
+	}
+	r.sees(fmt.Sprintf("somebody takes a prekey bundle of %s, %d bytes", name, len(b.Bytes())))
+	return b.Bytes(), nil
+}
+
+func (r *relay) putMail(req *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxEnvelope+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxEnvelope {
+		return nil, errLarge
+	}
+	var e envelope
+	to := req.PathValue("name")
+	switch err := json.Unmarshal(body, &e); {
+	case err != nil || !validName(e.From) || len(e.Bytes) == 0 || e.ID != req.PathValue("id") || !validID(e.ID):
+		return nil, errBad
+	case !r.keys.knows(to):
+		return nil, errUnknown
+	}
+	r.sees(fmt.Sprintf("%s to %s, type %d, %d bytes: %x…", e.From, to, e.Type, len(e.Bytes), e.Bytes[:min(16, len(e.Bytes))]))
+	return nil, r.deliver(to, e)
+}
+
+func (r *relay) readMail(req *http.Request) ([]byte, error) {
+	name := req.PathValue("name")
+	if !r.keys.knows(name) {
+		return nil, errUnknown
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), maxWait)
+	defer cancel()
+	return json.Marshal(mailbag{r.mail.wait(ctx, name)})
+}
+
+// A mailbag is the answer to a reader.
+type mailbag struct {
+	Mail []envelope `json:"mail"`
+}
+
+func (r *relay) confirmMail(req *http.Request) ([]byte, error) {
+	name := req.PathValue("name")
+	if !r.keys.knows(name) {
+		return nil, errUnknown
+	}
+	r.mail.confirm(name, req.PathValue("id"))
+	return nil, nil
+}
+
+// host answers on l until ctx ends.
+func host(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{
+		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      maxWait + 30*time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0), // clients that hang up
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if s.Shutdown(grace) != nil {
+		_ = s.Close()
+	}
+	<-served
 	return nil
 }
 
-// pass lets the late messages come nearer.
-func (c *chat) pass() {
-	var still []*envelope
-	for _, e := range c.held {
-		if e.wait--; e.wait > 0 {
-			still = append(still, e)
-			continue
-		}
-		fmt.Fprintf(c.out, "    number %d arrives, late\n", e.number)
-		c.deliver(e)
+// serve runs the relay alone, and prints what it sees.
+func serve(ctx context.Context, out io.Writer, addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
 	}
-	c.held = still
-}
-
-// flush delivers what is still on the way.
-func (c *chat) flush() error {
-	for len(c.held) > 0 {
-		c.pass()
-	}
-	return c.ctx.Err()
-}
-
-// deliver gives an envelope to its reader.
-func (c *chat) deliver(e *envelope) {
-	name := e.to.name()
-	text, err := e.to.decrypt(c.ctx, e.from.who(), e.msg)
-	switch {
-	case errors.Is(err, session.ErrDuplicate):
-		c.refused++
-		fmt.Fprintf(c.out, "    %s refuses number %d: it was read before\n", name, e.number)
-		if !e.read {
-			c.fail("number %d was refused and never read", e.number)
-		}
-	case err != nil:
-		c.fail("%s cannot read number %d: %v", name, e.number, err)
-	case e.read:
-		c.fail("number %d was read twice", e.number)
-	case string(text) != e.text:
-		c.fail("number %d was read wrongly", e.number)
-	default:
-		e.read = true
-		c.read++
-		fmt.Fprintf(c.out, "    %s reads:  %s\n", name, printable(string(text)))
-	}
-}
-
-func (c *chat) fail(format string, args ...any) {
-	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
-	fmt.Fprintln(c.out, "    WRONG: "+c.wrong[len(c.wrong)-1])
-}
-
-// close prints the last line and says whether all went right.
-func (c *chat) close() error {
-	if len(c.wrong) == 0 && c.read+c.lost != c.sent {
-		c.fail("%d messages were neither read nor lost", c.sent-c.read-c.lost)
-	}
-	fmt.Fprintf(c.out, "\nsent %d, read %d, lost %d, refused %d\n", c.sent, c.read, c.lost, c.refused)
-	if len(c.wrong) > 0 {
-		return errors.New(strings.Join(c.wrong, "; "))
-	}
-	return nil
-}
-
-func other(name string) string {
-	if name == "Ani" {
-		return "Budi"
-	}
-	return "Ani"
-}
-
-// short is the beginning of an address.
-func short(a session.Address) string { return fmt.Sprintf("%.8s….%d", a.User, a.Device) }
-
-// printable replaces what a terminal would take for a command.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
+	fmt.Fprintf(out, "relay at http://%s; it forgets all when it ends\n", l.Addr())
+	lines := log.New(out, "", log.Ltime)
+	return host(ctx, l, newRelay(func(what string) { lines.Print(what) }).handler())
 }

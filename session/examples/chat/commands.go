@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// maxText bounds a message, in bytes, so that its envelope passes the relay.
+const maxText = 64 << 10
+
+var help = []string{
+	"/to NAME        whom the lines that follow go to",
+	"/who            identity keys, to compare by voice",
+	"/accept [NAME]  accept an identity key that has changed",
+	"/history        what was read and sent",
+	"/crash          die like a phone without power, after the next message is",
+	"                decrypted and before it is saved; it is there at the next start",
+	"/quit           end; what waits to be sent waits for the next start",
+}
+
+// readLines yields the lines of in, until its end or that of ctx.
+func readLines(ctx context.Context, in io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		r := bufio.NewReader(in)
+		for {
+			line, err := r.ReadString('\n')
+			if line = strings.TrimRight(line, "\r\n"); line != "" || err == nil {
+				select {
+				case lines <- line:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// A talk is what one types: messages to somebody, and commands.
+type talk struct {
+	p  *person
+	to string
+}
+
+// run carries out line by line, until /quit or their end. Before each it calls
+// ask with a prompt.
+func (t *talk) run(ctx context.Context, lines <-chan string, ask func(prompt string)) {
+	for {
+		ask(t.prompt())
+		select {
+		case line, ok := <-lines:
+			if !ok || line == "/quit" {
+				return
+			}
+			if err := t.do(ctx, line); err != nil {
+				t.say("! %v", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *talk) prompt() string {
+	if t.to == "" {
+		return t.p.name + "> "
+	}
+	return t.p.name + " to " + t.to + "> "
+}
+
+func (t *talk) say(format string, args ...any) {
+	t.p.screen.show(event{Kind: noticeEvent, Text: fmt.Sprintf(format, args...)})
+}
+
+func (t *talk) do(ctx context.Context, line string) error {
+	command, arg, _ := strings.Cut(strings.TrimSpace(line), " ")
+	switch arg = strings.TrimSpace(arg); {
+	case command == "":
+	case !strings.HasPrefix(command, "/"):
+		return t.write(ctx, line)
+	case command == "/to" && validName(arg):
+		t.to = arg
+	case command == "/to":
+		return errName
+	case command == "/who":
+		return t.who(ctx)
+	case command == "/accept" && arg == "":
+		return t.p.accept(ctx, t.to)
+	case command == "/accept":
+		return t.p.accept(ctx, arg)
+	case command == "/history":
+		return t.history(ctx)
+	case command == "/crash":
+		t.p.crash.Store(true)
+		t.say("the next message will be received and not saved")
+	case command == "/help":
+		for _, h := range help {
+			t.say("%s", h)
+		}
+	default:
+		t.say("there is no %s; /help shows what there is", command)
+	}
+	return nil
+}
+
+func (t *talk) write(ctx context.Context, text string) error {
+	switch {
+	case t.to == "":
+		t.say("to whom? /to NAME says it, /help the rest")
+		return nil
+	case len(text) > maxText:
+		t.say("! not sent: over %d bytes", maxText)
+		return nil
+	}
+	return t.p.write(ctx, t.to, text)
+}
+
+// who shows the identity keys of both.
+func (t *talk) who(ctx context.Context) error {
+	t.say("%s, you: %s", t.p.name, digits(t.p.device.Identity()))
+	if t.to == "" {
+		return nil
+	}
+	id, err := t.p.device.PeerIdentity(ctx, address(t.to))
+	switch {
+	case err != nil:
+		return err
+	case id.Accepted.IsZero():
+		t.say("%s: nothing is known yet", t.to)
+	default:
+		t.say("%s: %s", t.to, digits(id.Accepted))
+	}
+	return nil
+}
+
+func (t *talk) history(ctx context.Context) error {
+	all, err := t.p.notes.all(ctx, kindHistory)
+	for _, x := range all {
+		who := x.Peer
+		if x.Mine {
+			who = "to " + x.Peer
+		}
+		t.say("%s  %s: %s", x.At.Local().Format("02 Jan 15:04"), who, x.Text)
+	}
+	return err
+}

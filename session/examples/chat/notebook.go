@@ -1,0 +1,109 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
+)
+
+// The kinds of records in a notebook.
+const (
+	kindHistory = "history" // what was read and what was sent
+	kindOutbox  = "outbox"  // what was written, until the relay has it
+)
+
+// A notebook is what the app itself keeps: the conversations, and what waits to
+// be sent. An app has a database for that. Here the store does for it, under a
+// scope of its own: it is durable, and a second save of the same record is a
+// keystore.ConflictError, which is all it takes to show nothing twice.
+type notebook struct {
+	store keystore.Store
+	scope string
+}
+
+// A note is one message.
+type note struct {
+	ID   string    `json:"-"` // the record's name
+	At   time.Time `json:"at"`
+	Peer string    `json:"peer"`
+	Mine bool      `json:"mine,omitempty"`
+	Text string    `json:"text"`
+	// Message is the ciphertext of one in the outbox, once there is one. It is
+	// sent as it is for as long as it takes: what was encrypted is never
+	// encrypted again, since a relay that was slow to answer may have it.
+	Message *session.Message `json:"message,omitempty"`
+
+	version uint64 // the record's; 0: not stored
+}
+
+func (n *notebook) key(kind, id string) keystore.Key {
+	return keystore.Key{Scope: n.scope, Kind: kind, Name: id}
+}
+
+// save stores a note as it now is.
+func (n *notebook) save(ctx context.Context, kind string, x *note) error {
+	value, err := json.Marshal(x)
+	if err != nil {
+		return err
+	}
+	v, err := n.store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: n.key(kind, x.ID), Expect: x.version, Value: value})
+	if err != nil {
+		return err
+	}
+	x.version = v
+	return nil
+}
+
+// saveRead saves a message that was received, and reports whether it is new.
+func (n *notebook) saveRead(ctx context.Context, r *session.Received) (isNew bool, err error) {
+	x := &note{ID: fmt.Sprintf("%x", r.ID[:]), At: r.ReceivedAt, Peer: nameOf(r.From), Text: string(r.Plaintext)}
+	err = n.save(ctx, kindHistory, x)
+	if saved := (*keystore.ConflictError)(nil); errors.As(err, &saved) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// saveSent moves a note from the outbox to the history.
+func (n *notebook) saveSent(ctx context.Context, x *note) error {
+	sent := *x
+	sent.Message = nil
+	value, err := json.Marshal(sent)
+	if err != nil {
+		return err
+	}
+	_, err = n.store.Commit(ctx,
+		keystore.Change{Op: keystore.Delete, Key: n.key(kindOutbox, x.ID), Expect: x.version},
+		keystore.Change{Op: keystore.Put, Key: n.key(kindHistory, x.ID), Value: value})
+	return err
+}
+
+// drop removes a note from the outbox.
+func (n *notebook) drop(ctx context.Context, x *note) error {
+	_, err := n.store.Commit(ctx, keystore.Change{Op: keystore.Delete, Key: n.key(kindOutbox, x.ID), Expect: x.version})
+	return err
+}
+
+// all returns the notes of a kind, oldest first.
+func (n *notebook) all(ctx context.Context, kind string) ([]*note, error) {
+	var out []*note
+	for rec, err := range n.store.List(ctx, n.scope, kind, "") {
+		if err != nil {
+			return nil, err
+		}
+		x := &note{ID: rec.Key.Name, version: rec.Version}
+		if err := json.Unmarshal(rec.Value, x); err != nil {
+			return nil, fmt.Errorf("a note in the store: %w", err)
+		}
+		out = append(out, x)
+	}
+	slices.SortFunc(out, func(a, b *note) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
+	return out, nil
+}

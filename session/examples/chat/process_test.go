@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A program is a process of this program, driven as from a shell.
+type program struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	lines chan string
+}
+
+func startProgram(t *testing.T, args ...string) *program {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	p := &program{cmd: exec.Command(exe, args...), lines: make(chan string, 1000)}
+	p.cmd.Stderr = os.Stderr
+	p.stdin, err = p.cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		defer close(p.lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			p.lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() { p.kill() })
+	return p
+}
+
+func (p *program) types(t *testing.T, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		_, err := fmt.Fprintln(p.stdin, line)
+		require.NoError(t, err)
+	}
+}
+
+// sees waits for a line that matches.
+func (p *program) sees(t *testing.T, pattern string) []string {
+	t.Helper()
+	var seen []string
+	late := time.After(patience)
+	for {
+		select {
+		case line, ok := <-p.lines:
+			if m := regexp.MustCompile(pattern).FindStringSubmatch(line); m != nil {
+				return m
+			}
+			require.True(t, ok, "ended without %q: %q", pattern, seen)
+			seen = append(seen, line)
+		case <-late:
+			require.Fail(t, "not seen", "%q in %q", pattern, seen)
+		}
+	}
+}
+
+// kill ends the process at once, and returns what was not seen of its output.
+func (p *program) kill() (rest []string) {
+	_ = p.cmd.Process.Kill()
+	for line := range p.lines {
+		rest = append(rest, line)
+	}
+	_ = p.cmd.Wait()
+	return rest
+}
+
+// ends waits for the end of the process in order.
+func (p *program) ends(t *testing.T) (rest []string) {
+	t.Helper()
+	for line := range p.lines {
+		rest = append(rest, line)
+	}
+	require.NoError(t, p.cmd.Wait())
+	return rest
+}
+
+func startRelay(t *testing.T, addr string) (p *program, url string) {
+	t.Helper()
+	p = startProgram(t, "serve", "-addr", addr)
+	return p, p.sees(t, "^relay at (http://[^;]*);")[1]
+}
+
+func TestInteractive(t *testing.T) {
+	relay, url := startRelay(t, "127.0.0.1:0")
+	store := func(name string) string { return filepath.Join(t.TempDir(), name) }
+	ani := startProgram(t, "-as", "ani", "-relay", url, "-store", store("a"))
+	budiStore := store("b")
+	budi := startProgram(t, "-as", "budi", "-relay", url, "-store", budiStore)
+	ani.sees(t, "^connected")
+	budi.sees(t, "^connected")
+
+	ani.types(t, "hello?", "/to budi", "Halo, Budi! \x1b[2J", "", "  /who")
+	ani.sees(t, "^to whom?")
+	mine := ani.sees(t, "^ani, you: ([0-9a-f ]{71})$")[1]
+	require.Equal(t, `ani: Halo, Budi! \x1b[2J`, budi.sees(t, "^ani: .*")[0])
+	budi.types(t, "/to ani", "/who", "Halo, Ani!")
+	require.Equal(t, mine, budi.sees(t, "^ani: ([0-9a-f ]{71})$")[1])
+	ani.sees(t, "^budi: Halo, Ani!$")
+	relay.sees(t, "ani to budi, type 3")
+	relay.sees(t, "budi to ani, type 2")
+
+	ani.types(t, "/help", "/nonsense", "/to no name", "/accept", "/history")
+	ani.sees(t, "^/to NAME")
+	ani.sees(t, "^there is no /nonsense")
+	ani.sees(t, "^! a name has")
+	ani.sees(t, "^! no other identity key")
+	ani.sees(t, "to budi: Halo, Budi!")
+	ani.sees(t, "budi: Halo, Ani!")
+
+	// Budi dies with a message in hand; the relay starts anew and forgets it.
+	budi.types(t, "/crash")
+	budi.sees(t, "not saved")
+	ani.types(t, "did you get this?")
+	budi.sees(t, "^! received, not saved, and killed")
+	require.Empty(t, budi.kill())
+	relay.kill()
+	ani.types(t, "and this?")
+	ani.sees(t, "^! .*cannot be reached")
+	relay, _ = startRelay(t, strings.TrimPrefix(url, "http://"))
+	budi = startProgram(t, "-as", "budi", "-relay", url, "-store", budiStore)
+	budi.sees(t, "^ani: did you get this")
+	budi.sees(t, "^ani: and this")
+
+	locked := startProgram(t, "-as", "budi", "-relay", url, "-store", budiStore, "-json")
+	require.Empty(t, locked.kill())
+	budi.types(t, "/quit")
+	budi.ends(t)
+	ani.types(t, "see you")
+	require.NoError(t, ani.stdin.Close())
+	ani.ends(t)
+	relay.sees(t, "ani to budi, type 2")
+}
+
+// Both are killed again and again at any moment. What was shown was shown once,
+// and what one has sent the other has, once.
+func TestKilledAtRandom(t *testing.T) {
+	rounds := 12
+	if testing.Short() {
+		rounds = 4
+	}
+	_, url := startRelay(t, "127.0.0.1:0")
+	dir := t.TempDir()
+	start := func(name string) *program {
+		return startProgram(t, "-as", name, "-relay", url, "-store", filepath.Join(dir, name))
+	}
+	var shown []string
+	for round := range rounds {
+		ani, budi := start("ani"), start("budi")
+		ani.types(t, "/to budi")
+		for i := range 10 {
+			ani.types(t, fmt.Sprintf("%d.%d", round, i))
+		}
+		time.Sleep(time.Duration(rand.IntN(250)) * time.Millisecond)
+		if round%2 == 0 {
+			ani.kill()
+		}
+		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
+		shown = append(shown, budi.kill()...)
+		ani.kill()
+	}
+	ani, budi := start("ani"), start("budi")
+	ani.types(t, "/to budi", "the end")
+	for line := ""; line != "ani: the end"; {
+		line = budi.sees(t, ".*")[0]
+		shown = append(shown, line)
+	}
+	shown = slices.DeleteFunc(shown, func(line string) bool { return !strings.HasPrefix(line, "ani: ") })
+	slices.Sort(shown)
+	require.Equal(t, slices.Compact(slices.Clone(shown)), shown, "shown twice")
+
+	texts := func(p *program) (texts []string) {
+		p.types(t, "/history", "/quit")
+		for _, line := range p.ends(t) {
+			if _, text, ok := strings.Cut(line, "ani: "); ok {
+				texts = append(texts, text)
+			} else if _, text, ok := strings.Cut(line, "to budi: "); ok {
+				texts = append(texts, text)
+			}
+		}
+		slices.Sort(texts)
+		return texts
+	}
+	sent, read := texts(ani), texts(budi)
+	require.Equal(t, sent, read)
+	require.Equal(t, slices.Compact(slices.Clone(read)), read, "saved twice")
+	require.NotEmpty(t, read)
+	t.Logf("%d messages, %d shown", len(read), len(shown))
+}

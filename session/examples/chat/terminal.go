@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// The kinds of events.
+const (
+	readyEvent   = "ready"   // prekeys are published
+	readEvent    = "read"    // a message was received and saved
+	againEvent   = "again"   // a message came that was saved before
+	refusedEvent = "refused" // a message is no message of that person
+	sentEvent    = "sent"    // the relay has a message
+	waitsEvent   = "waits"   // messages cannot be sent now
+	changedEvent = "changed" // somebody has another identity key
+	troubleEvent = "trouble" // something else went wrong
+	noticeEvent  = "notice"  // the answer to a command
+	diedEvent    = "died"    // the process ends here, on demand
+)
+
+// An event is something for the person to see. Peer and Text come from outside.
+type event struct {
+	Kind       string `json:"kind"`
+	Peer       string `json:"peer,omitempty"`
+	Mail       string `json:"mail,omitempty"` // the ID of an envelope
+	Text       string `json:"text,omitempty"`
+	Unaccepted bool   `json:"unaccepted,omitempty"` // the sender's identity key
+}
+
+// A screen shows events, from several goroutines.
+type screen interface{ show(event) }
+
+// jsonLines is the screen of a process that a program looks at.
+type jsonLines struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (s *jsonLines) show(e event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = json.NewEncoder(s.out).Encode(e) // no reader, nothing to show
+}
+
+// A terminal is the screen of a process that a person looks at. When live, a
+// prompt stands below what was shown last.
+type terminal struct {
+	mu     sync.Mutex
+	out    io.Writer
+	live   bool
+	prompt string
+}
+
+// line is what a terminal shows of an event, "" for nothing.
+func (e *event) line() string {
+	peer, text := printable(e.Peer), printable(e.Text)
+	switch e.Kind {
+	case readyEvent:
+		return "connected to the relay"
+	case readEvent:
+		if e.Unaccepted {
+			peer += " (identity key not accepted)"
+		}
+		return peer + ": " + text
+	case refusedEvent:
+		return "! refused what was not a message from " + peer + ": " + text
+	case waitsEvent:
+		return "! messages to " + peer + " wait: " + text
+	case changedEvent:
+		return "! " + peer + " has another identity key than before: a new phone, or somebody in between.\n" +
+			"!   " + text + "\n" +
+			"! Ask " + peer + " whether it is theirs (/who shows it). Nothing is sent until you /accept " + peer + "."
+	case troubleEvent:
+		return "! " + text
+	case diedEvent:
+		return "! received, not saved, and killed"
+	case noticeEvent:
+		return text
+	}
+	return ""
+}
+
+func (t *terminal) show(e event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if line := e.line(); line != "" {
+		t.print(line + "\n")
+	}
+}
+
+// ask shows a prompt.
+func (t *terminal) ask(prompt string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.prompt = prompt
+	t.print("")
+}
+
+// print writes over the prompt, and puts it below.
+func (t *terminal) print(s string) {
+	if t.live {
+		s = "\r\x1b[K" + s + t.prompt
+	}
+	fmt.Fprint(t.out, s)
+}
+
+// printable escapes all that a terminal might take for more than text: control
+// characters, those that change the direction of writing or cannot be seen, and
+// what is no UTF-8. Backslashes are doubled, so that nothing looks escaped that
+// is not.
+func printable(s string) string {
+	q := strconv.QuoteToGraphic(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
