@@ -40,9 +40,17 @@ func (t *Tx) openBook(peer Address) (*book, error) {
 	return b, nil
 }
 
+// prefix begins a record value. It has no room behind it: whoever appends gets
+// a slice of their own.
+var prefix = []byte{format}
+
+// renew makes s the current session in what write writes.
+func (b *book) renew(s *ratchet.Session) { b.Current, b.Next = nil, s }
+
 // write puts the record "session" back.
 func (b *book) write() {
-	b.t.put(b.t.d.sessionKey(b.peer), wire.AppendSessionIndex(nil, &b.SessionIndex))
+	e := b.t.entry(b.t.d.sessionKey(b.peer))
+	e.op, e.value = keystore.Put, wire.AppendSessionIndex(prefix, &b.SessionIndex)
 }
 
 // current parses the current session; nil where there is none.
@@ -161,15 +169,14 @@ func (b *book) archive(s *ratchet.Session, now uint64, unaccepted bool) error {
 // that does not decode. Its name is SHA-256 of the base key, or of the stored
 // bytes where there is none.
 func note(s *ratchet.Session, raw []byte, now uint64) wire.ArchivedNote {
-	n := wire.ArchivedNote{Name: hashOf(raw), ArchivedAt: now}
 	if s == nil {
-		return n
+		return wire.ArchivedNote{Name: hashOf(raw), ArchivedAt: now}
 	}
+	name := raw
 	if base := s.BaseKey(); len(base) > 0 {
-		n.Name = hashOf(base)
+		name = base
 	}
-	n.Hints = hints(s)
-	return n
+	return wire.ArchivedNote{Name: hashOf(name), ArchivedAt: now, Hints: hints(s)}
 }
 
 // insert writes the archive record of n and puts n in front, in place of an
@@ -247,7 +254,7 @@ func (b *book) promote(i int, s *ratchet.Session, now uint64) error {
 		return err
 	}
 	s.ClearPending()
-	b.Current = s.Append(nil)
+	b.renew(s)
 	return nil
 }
 

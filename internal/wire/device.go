@@ -163,7 +163,14 @@ const HintSize = 8
 type SessionIndex struct {
 	Secret
 	Current  []byte         // 1: SessionStructure; nil: none
+	Next     Stored         // what is written in place of Current, if set
 	Archived []ArchivedNote // 2: newest first
+}
+
+// A Stored has a stored form, of which Size is the length.
+type Stored interface {
+	Size() int
+	Append(dst []byte) []byte
 }
 
 // An ArchivedNote tells of one record "archive".
@@ -213,14 +220,20 @@ func parseArchivedNote(b []byte) (ArchivedNote, error) {
 	return orZero(n, r.err)
 }
 
-// AppendSessionIndex appends the encoding of s.
+// AppendSessionIndex appends the encoding of s, growing dst at most once.
 func AppendSessionIndex(dst []byte, s *SessionIndex) []byte {
-	size := sizeMustBytes(1, len(s.Current))
+	current := len(s.Current)
+	if s.Next != nil {
+		current = s.Next.Size()
+	}
+	size := sizeMustBytes(1, current)
 	for i := range s.Archived {
 		size += sizeMustBytes(2, s.Archived[i].size())
 	}
 	dst = slices.Grow(dst, size)
-	if s.Current != nil {
+	if s.Next != nil {
+		dst = s.Next.Append(mustLen(dst, 1, current))
+	} else if s.Current != nil {
 		dst = mustBytes(dst, 1, s.Current)
 	}
 	for i := range s.Archived {

@@ -208,7 +208,7 @@ func (p *PendingKEM) decode(b []byte) error {
 
 // AppendSession appends the encoding of s, growing dst at most once.
 func AppendSession(dst []byte, s *Session) []byte {
-	dst = slices.Grow(dst, s.size())
+	dst = slices.Grow(dst, s.Size())
 	dst = appendUint(dst, 1, uint64(s.Version))
 	dst = appendBytes(dst, 2, s.LocalIdentity)
 	dst = appendBytes(dst, 3, s.RemoteIdentity)
@@ -246,7 +246,8 @@ func (s *Session) pqSize() int {
 	return s.PQ.size()
 }
 
-func (s *Session) size() int {
+// Size is the length of what AppendSession appends.
+func (s *Session) Size() int {
 	n := sizeUint(1, uint64(s.Version)) + sizeBytes(2, len(s.LocalIdentity)) +
 		sizeBytes(3, len(s.RemoteIdentity)) + sizeBytes(4, len(s.RootKey)) +
 		sizeUint(5, uint64(s.PreviousCounter)) +
