@@ -86,6 +86,8 @@ func (t *talk) do(ctx context.Context, line string) error {
 	case command == "":
 	case !strings.HasPrefix(command, "/"):
 		return t.write(ctx, line)
+	case command == "/to" && arg == t.p.name:
+		t.say("that is you")
 	case command == "/to" && validName(arg):
 		t.to = arg
 	case command == "/to":
@@ -130,13 +132,16 @@ func (t *talk) who(ctx context.Context) error {
 		return nil
 	}
 	id, err := t.p.device.PeerIdentity(ctx, address(t.to))
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case id.Accepted.IsZero():
+	}
+	if id.Accepted.IsZero() {
 		t.say("%s: nothing is known yet", t.to)
-	default:
+	} else {
 		t.say("%s: %s", t.to, digits(id.Accepted))
+	}
+	if key, ok := t.p.changedKey(t.to); ok {
+		t.say("%s, not accepted: %s", t.to, digits(key))
 	}
 	return nil
 }

@@ -173,7 +173,7 @@ func (p *play) happen(m *parcel, f fate) (err error) {
 		return nil
 	case twice:
 		p.print("    … and delivers it twice")
-		err = errors.Join(p.deliver(m, readEvent), p.deliver(m.copy(), againEvent))
+		err = errors.Join(p.deliver(m, readEvent), p.deliver(m.again(), againEvent))
 	case forged:
 		p.print("    … and delivers another in its place first")
 		err = errors.Join(p.deliver(m.forge(), refusedEvent), p.deliver(m, readEvent))
@@ -302,8 +302,8 @@ func (p *play) print(format string, args ...any) {
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-// copy is the same message in another envelope.
-func (m *parcel) copy() *parcel {
+// again puts the message into another envelope.
+func (m *parcel) again() *parcel {
 	m.envelope.ID += "-2"
 	return m
 }

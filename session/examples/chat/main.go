@@ -117,6 +117,7 @@ func (p *person) chat(ctx context.Context, in io.Reader, ask func(prompt string)
 		ended <- p.run(running)
 	}()
 	(&talk{p: p}).run(running, readLines(running, in), ask)
+	ask("")
 	stop()
 	if err := <-ended; err != nil {
 		return err
@@ -124,7 +125,7 @@ func (p *person) chat(ctx context.Context, in io.Reader, ask func(prompt string)
 	last, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if left, _ := p.sendSome(last); left > 0 {
-		p.screen.show(event{Kind: noticeEvent, Text: fmt.Sprintf("%d messages wait for the next start", left)})
+		p.screen.show(event{Kind: noticeEvent, Text: fmt.Sprintf("messages that wait for the next start: %d", left)})
 	}
 	return nil
 }

@@ -14,15 +14,13 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/interop"
 )
 
-// asProgram makes a process of this test binary the program itself.
-const asProgram = "CHAT_TEST_AS_PROGRAM"
-
+// TestMain makes a process of this test binary the program itself, when it is
+// started with the flags of the program.
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-test.") {
 		main()
 		return
 	}
-	os.Setenv(asProgram, "1") // for children
 	goleak.VerifyTestMain(m)
 }
 

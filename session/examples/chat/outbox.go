@@ -11,7 +11,7 @@ import (
 
 // write puts a message into the outbox.
 func (p *person) write(ctx context.Context, to, text string) error {
-	if p.isChanged(to) {
+	if _, changed := p.changedKey(to); changed {
 		return fmt.Errorf("not sent: %s has another identity key than before; see /who, and /accept", to)
 	}
 	if err := p.notes.save(ctx, kindOutbox, &note{ID: newID(), At: time.Now(), Peer: to, Mine: true, Text: text}); err != nil {
@@ -55,8 +55,8 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 	}
 	waits := map[string]bool{}
 	for _, x := range all {
-		if p.isChanged(x.Peer) {
-			waits[x.Peer] = true
+		if _, changed := p.changedKey(x.Peer); changed {
+			waits[x.Peer] = true // and takes no bundle meanwhile
 		}
 		if !waits[x.Peer] {
 			err := p.send(ctx, x)
@@ -131,9 +131,7 @@ func (p *person) explain(name string, err error) {
 
 // accept accepts the identity key of someone that was shown as changed.
 func (p *person) accept(ctx context.Context, name string) error {
-	p.mu.Lock()
-	key, changed := p.changed[name]
-	p.mu.Unlock()
+	key, changed := p.changedKey(name)
 	if !changed {
 		return errors.New("no other identity key of " + name + " was shown")
 	}

@@ -71,7 +71,7 @@ func openDevice(ctx context.Context, store keystore.Store, name string) (*sessio
 
 // run receives and sends until ctx ends.
 func (p *person) run(ctx context.Context) error {
-	if err := p.recover(ctx); err != nil {
+	if err := p.catchUp(ctx); err != nil {
 		return err
 	}
 	var both sync.WaitGroup
@@ -81,10 +81,10 @@ func (p *person) run(ctx context.Context) error {
 	return nil
 }
 
-// recover saves what was received before the last stop and not saved any more.
+// catchUp saves what was received before the last stop and not saved any more.
 // It is there, whatever stopped the process: Decrypt stores the text together
 // with the step of the ratchet.
-func (p *person) recover(ctx context.Context) error {
+func (p *person) catchUp(ctx context.Context) error {
 	var left []*session.Received
 	for r, err := range p.device.Unacknowledged(ctx) {
 		if err != nil {
@@ -112,7 +112,7 @@ func (p *person) receiveAll(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if p.isNews("", err) {
+		if p.isNews("", err) && !errors.Is(err, errUnknown) {
 			p.screen.show(event{Kind: troubleEvent, Text: err.Error()})
 		}
 		pause(ctx, retryAfter)
@@ -219,12 +219,13 @@ func (p *person) isNews(name string, err error) bool {
 	return isNew
 }
 
-// isChanged reports whether someone has a changed key that is not accepted.
-func (p *person) isChanged(name string) bool {
+// changedKey returns the changed key of someone that is not accepted, if there
+// is one.
+func (p *person) changedKey(name string) (key keys.IdentityKey, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, changed := p.changed[name]
-	return changed
+	key, changed = p.changed[name]
+	return key, changed
 }
 
 // digits is a key to read out to each other.

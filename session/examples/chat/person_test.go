@@ -212,8 +212,7 @@ func TestRelayForgets(t *testing.T) {
 	r.keys.mu.Unlock()
 	for _, p := range []*testPerson{ani, budi} {
 		require.NoError(t, r.relay.mail.put(p.name, letter("wakes"))) // ends a long poll
-		p.until(t, troubleEvent)
-		p.next(t, readyEvent)
+		p.until(t, readyEvent)
 	}
 	require.NoError(t, ani.write(t.Context(), "budi", "still there?"))
 	ani.until(t, sentEvent)
@@ -241,7 +240,7 @@ func TestStopWhileReceiving(t *testing.T) {
 		require.ErrorIs(t, err, errStop)
 
 		budi = newTestPerson(t, "budi", r.url, budi.store.(*stopping).Store)
-		require.NoError(t, budi.recover(t.Context()))
+		require.NoError(t, budi.catchUp(t.Context()))
 		require.NoError(t, budi.receiveSome(t.Context())) // the relay still had it
 		shown = append(shown, drain(budi.watch)...)
 		require.Equal(t, []string{"one"}, budi.texts(t, kindHistory), stop)
