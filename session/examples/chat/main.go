@@ -15,8 +15,8 @@
 // The same programs are there to chat with:
 //
 //	go run ./session/examples/chat serve
-//	go run ./session/examples/chat -as ani
-//	go run ./session/examples/chat -as budi
+//	go run ./session/examples/chat -as ani -store ~/ani.store
+//	go run ./session/examples/chat -as budi -store ~/budi.store
 //
 // To read it, begin at person.go: it has what an app does with a Device to
 // receive, and outbox.go what it does to send. relay.go, directory.go and
@@ -53,7 +53,7 @@ func main() {
 	}
 }
 
-// Options are the flags.
+// The options are the flags.
 type options struct {
 	as, relay, store, peer string
 	json                   bool
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("chat [serve]", flag.ContinueOnError)
 	f.StringVar(&o.as, "as", "", "chat as this person")
 	f.StringVar(&o.relay, "relay", "http://127.0.0.1:8080", "where the relay is")
-	f.StringVar(&o.store, "store", "", "file that keeps keys and messages; NAME.store if not given")
+	f.StringVar(&o.store, "store", "", "file that keeps keys and messages; one is made if there is none")
 	f.StringVar(&o.peer, "peer", "gembok", "who the second person is, or with -as this one: gembok or official")
 	f.BoolVar(&o.json, "json", false, "show events as lines of JSON")
 	if f.Parse(args) != nil || f.NArg() > 0 || o.peer != "gembok" && o.peer != "official" {
@@ -139,18 +139,17 @@ func (o *options) open(ctx context.Context) (device, keystore.Store, func(), err
 		}
 		return d, keystore.NewMemory(), d.close, nil
 	}
-	path := o.store
-	if path == "" {
-		path = o.as + ".store"
+	if o.store == "" {
+		return nil, nil, nil, errors.New("-as wants a file for -store")
 	}
-	store, err := openStore(path)
+	store, err := openStore(o.store)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, nil, fmt.Errorf("%s: %w", o.store, err)
 	}
 	d, err := openDevice(ctx, store, o.as)
 	if err != nil {
 		_ = store.Close()
-		return nil, nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, nil, fmt.Errorf("%s: %w", o.store, err)
 	}
 	return d, store, func() { _ = store.Close() }, nil
 }

@@ -107,6 +107,7 @@ func TestRun(t *testing.T) {
 	}
 	require.ErrorIs(t, run(t.Context(), []string{"-as", "a b"}), errName)
 	require.ErrorContains(t, run(t.Context(), []string{"-as", "a", "-relay", "ftp://x"}), "-relay wants a URL")
+	require.ErrorContains(t, run(t.Context(), []string{"-as", "a"}), "-store")
 	require.Error(t, run(t.Context(), []string{"-as", "a", "-store", t.TempDir()}))
 	require.Error(t, run(t.Context(), []string{"serve", "-addr", "256.0.0.1:1"}))
 }
