@@ -92,5 +92,12 @@ func (s *Session) receiver(ratchetKey []byte) int {
 func forget(c *wire.Chain) {
 	clear(c.PrivateKey)
 	clear(c.Key)
-	clear(c.Skipped)
+	forgetSkipped(c)
+}
+
+// forgetSkipped overwrites the skipped keys, if they are the session's own.
+func forgetSkipped(c *wire.Chain) {
+	if !c.Shared {
+		clear(c.Skipped)
+	}
 }

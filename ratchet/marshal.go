@@ -1,7 +1,6 @@
 package ratchet
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -21,7 +20,7 @@ func Parse(b []byte) (*Session, error) {
 	return s, nil
 }
 
-// own copies what operations overwrite.
+// own copies the keys that operations overwrite.
 func (s *Session) own() {
 	buf := s.keys[:0]
 	own := func(key *[]byte) {
@@ -38,9 +37,7 @@ func (s *Session) own() {
 		own(&w.Sender.Key)
 	}
 	for i := range w.Receivers {
-		c := &w.Receivers[i]
-		own(&c.Key)
-		c.Skipped = bytes.Clone(c.Skipped)
+		own(&w.Receivers[i].Key)
 	}
 }
 

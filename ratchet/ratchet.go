@@ -68,9 +68,9 @@ const (
 type Session struct {
 	wire.Secret
 
-	// state is the stored form. Operations that succeed overwrite the keys of
-	// its chains and the skipped ones, which are the session's own, and replace
-	// the others, which it may share with what it was parsed from.
+	// state is the stored form. Operations that succeed overwrite the root key
+	// and those of chains, which are the session's own, and replace the rest,
+	// which it may share with what it was parsed from.
 	state wire.Session
 	// keys has room for the keys of a parsed session: root, sender's private and
 	// chain key, a chain key a receiver.

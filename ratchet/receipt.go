@@ -169,21 +169,21 @@ func (r *receipt) advance(c uint32) (seed [32]byte) {
 	return seed
 }
 
-// accept applies r. Nothing in it can fail. What it replaces is overwritten:
-// all of it is the session's own.
+// accept applies r. Nothing in it can fail. What it replaces is overwritten, if
+// it is the session's own.
 func (s *Session) accept(r *receipt) {
 	if r.place < 0 {
 		s.step(r)
 	}
 	c := &s.state.Receivers[r.place]
-	skipped := c.Skipped
+	old := *c
 	switch {
 	case r.late >= 0:
-		c.Skipped = skipped.Remove(r.late)
-		clear(skipped)
+		c.Skipped, c.Shared = old.Skipped.Remove(r.late), false
+		forgetSkipped(&old)
 	case len(r.passed) > 0:
-		c.Skipped = skipped.Prepend(r.index-1-uint32(len(r.passed)), r.passed)
-		clear(skipped)
+		c.Skipped, c.Shared = old.Skipped.Prepend(r.index-1-uint32(len(r.passed)), r.passed), false
+		forgetSkipped(&old)
 	}
 	if r.late < 0 {
 		c.Index = r.index

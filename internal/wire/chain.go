@@ -15,6 +15,7 @@ type Chain struct {
 	Index      uint32 // of the next message
 	Key        []byte // 32 bytes. Nil: no chain key; empty but not nil: one without bytes
 	Skipped    Skipped
+	Shared     bool // Skipped lies in what was parsed
 }
 
 // hasKey tells whether the nested ChainKey is present.
@@ -34,6 +35,7 @@ func (c *Chain) decode(b []byte) error {
 			var k MessageKey
 			r.nested(k.decode(r.message(&f)))
 			c.Skipped = slices.Grow(c.Skipped, 10+len(f.b)+len(r.buf)).append(&k)
+			c.Shared = false
 		}
 	}
 	return r.err
@@ -47,9 +49,9 @@ func (c *Chain) takeSkipped(r *reader) {
 	case n == 0:
 		return
 	case c.Skipped == nil:
-		c.Skipped = r.buf[:n:n]
+		c.Skipped, c.Shared = r.buf[:n:n], true
 	default:
-		c.Skipped = append(c.Skipped, r.buf[:n]...)
+		c.Skipped, c.Shared = append(c.Skipped, r.buf[:n]...), false
 	}
 	r.buf = r.buf[n:]
 }
