@@ -63,6 +63,17 @@ func (e *Event) owner() string {
 	return e.Address.User
 }
 
+// canonical gives the address its one spelling. It may be none, or a user's
+// without a device.
+func (e *Event) canonical() error {
+	if e.Address == (Address{}) {
+		return nil
+	}
+	a, err := Address{User: e.Address.User, Device: max(1, e.Address.Device)}.canonical()
+	e.Address.User = a.User
+	return err
+}
+
 func eventOf(e *wire.Event) Event {
 	return Event{
 		Kind: EventKind(e.Kind), Address: Address{User: e.User, Device: e.Device}, At: moment(e.At),
@@ -79,8 +90,12 @@ func moment(ms uint64) time.Time {
 }
 
 // Emit stores an event with the outcome, as one that Events yields until it is
-// acknowledged. Its ID and At are drawn here.
+// acknowledged. Its ID and At are drawn here. The error is ErrMalformed for an
+// address that is none, or one of the store.
 func (t *Tx) Emit(e Event) error {
+	if err := e.canonical(); err != nil {
+		return err
+	}
 	rand.Read(e.ID[:])
 	if e.Address.User != "" {
 		if err := t.load(t.d.peerKey(e.Address)); err != nil {

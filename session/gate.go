@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -97,7 +98,7 @@ func (t *Tx) judgeReceived(r *Received) error {
 func (t *Tx) change(keys []keystore.Key, c *keystore.Change) error {
 	k := t.d.key(c.Key.Kind, c.Key.Owner, c.Key.Name)
 	for i := range keys {
-		if keys[i] != k {
+		if keys[i] != k || slices.Contains(kept, k.Kind) {
 			continue
 		}
 		switch c.Op {
@@ -109,5 +110,5 @@ func (t *Tx) change(keys []keystore.Key, c *keystore.Change) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: change of a record that the gate did not name", keystore.ErrInvalid)
+	return fmt.Errorf("%w: change of a record that is not the gate's", keystore.ErrInvalid)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -59,8 +60,12 @@ func (t *Tx) stage(r *Received) error {
 		r.Expires = moment(rec.Expires)
 	}
 	for i := range r.Events {
-		r.Events[i].At = r.ReceivedAt
-		rec.Events = append(rec.Events, r.Events[i].stored(now))
+		e := &r.Events[i]
+		if err := e.canonical(); err != nil {
+			return err
+		}
+		e.ID, e.At = EventID{}, r.ReceivedAt
+		rec.Events = append(rec.Events, e.stored(now))
 	}
 	if len(r.Plaintext) > maxInline {
 		rec.Plaintext, rec.Apart = nil, true
@@ -68,7 +73,11 @@ func (t *Tx) stage(r *Received) error {
 		t.expect(k, 0)
 		t.put(k, r.Plaintext)
 	}
-	t.put(d.stagedKey(r.From.User, r.ID), wire.AppendStaged(nil, &rec))
+	body := wire.AppendStaged(nil, &rec)
+	if len(body) > wire.MaxDeviceRecord {
+		return fmt.Errorf("%w: note and events of %d bytes", ErrTooLarge, len(body))
+	}
+	t.put(d.stagedKey(r.From.User, r.ID), body)
 	t.check(d.peerKey(r.From))
 	return nil
 }
@@ -115,10 +124,15 @@ func (t *Tx) again(user string, id MessageID) (*Received, error) {
 	return r, nil
 }
 
-// body loads a plaintext that is a record of its own, together with the staged
-// one, which may have been acknowledged meanwhile.
+// body returns a plaintext that is a record of its own. It is loaded together
+// with the staged one, which may have been acknowledged meanwhile, unless this
+// operation staged it.
 func (t *Tx) body(user string, id MessageID) ([]byte, error) {
-	recs, err := t.fetch([]keystore.Key{t.d.stagedKey(user, id), t.d.bodyKey(user, id)})
+	k := t.d.bodyKey(user, id)
+	if e := t.find(k); e != nil && e.op == keystore.Put {
+		return unformat(kindBody, e.value)
+	}
+	recs, err := t.fetch([]keystore.Key{t.d.stagedKey(user, id), k})
 	switch {
 	case err != nil:
 		return nil, err
@@ -152,8 +166,11 @@ func (t *Tx) acknowledged(id MessageID) (bool, error) {
 
 // Acknowledge says that the app has saved these messages, in one commit: they
 // are not kept any longer, and the same message again is ErrDuplicate. Those
-// acknowledged before are passed over.
+// acknowledged before are passed over; nil is ErrMalformed.
 func (d *Device) Acknowledge(ctx context.Context, messages ...*Received) error {
+	if slices.Contains(messages, nil) {
+		return fmt.Errorf("%w: no message", ErrMalformed)
+	}
 	return d.run(ctx, "", func(t *Tx) error {
 		day := d.now() / dayMilli
 		keys := make([]keystore.Key, 0, 2*len(messages))
@@ -173,7 +190,8 @@ func (d *Device) Acknowledge(ctx context.Context, messages ...*Received) error {
 }
 
 // retire puts a mark of a day in the place of a staged message. Both records
-// are loaded. The body came with the same commit, and so has the same version.
+// are loaded. The body came with the same commit, and so has the same version,
+// which saves loading it; in a store that was copied it may have another.
 func (t *Tx) retire(user string, id MessageID, day uint64) error {
 	k := t.d.stagedKey(user, id)
 	if !t.has(k) {
@@ -185,7 +203,11 @@ func (t *Tx) retire(user string, id MessageID, day uint64) error {
 	}
 	if rec.Apart {
 		body := t.d.bodyKey(user, id)
-		t.expect(body, t.entry(k).rec.Version)
+		if !t.rerun {
+			t.expect(body, t.entry(k).rec.Version)
+		} else if err := t.load(body); err != nil {
+			return err
+		}
 		t.del(body)
 	}
 	t.del(k)

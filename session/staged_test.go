@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -307,4 +308,117 @@ func TestEvents(t *testing.T) {
 	for _, err := range p.bob.Events(ended) {
 		require.True(t, errors.Is(err, context.Canceled))
 	}
+}
+
+// What an operation staged itself it finds again, at once.
+func TestStagedTwiceInOneOperation(t *testing.T) {
+	for _, text := range []string{"", "short", large} {
+		p := friends(t)
+		m := p.alice.send(t, p.bob, text)
+		require.NoError(t, p.bob.Update(ctx, nil, func(tx *session.Tx) error {
+			r, err := tx.Decrypt(aliceAddress, m, nil)
+			require.NoError(t, err)
+			again, err := tx.Decrypt(aliceAddress, m, nil)
+			require.NoError(t, err)
+			sameResult(t, again, r)
+			again, err = tx.Staged(aliceAddress, m.Bytes)
+			require.NoError(t, err)
+			sameResult(t, again, r)
+			return nil
+		}))
+		sameResult(t, p.bob.reads(t, p.alice, m, text), p.bob.reads(t, p.alice, m, text))
+	}
+}
+
+// A store that was copied record by record gives a body another version than
+// the staged message has.
+func TestAcknowledgeInACopiedStore(t *testing.T) {
+	p := friends(t)
+	p.bob.acknowledges(t, p.bob.waiting(t)...)
+	m := p.alice.send(t, p.bob, large)
+	p.bob.reads(t, p.alice, m, large)
+	body := p.bob.list(t, "body", "")[0]
+	p.bob.write(t, body.Key, body.Value)
+	r := p.bob.reads(t, p.alice, m, large)
+	p.bob.acknowledges(t, r)
+	require.Empty(t, p.bob.list(t, "body", ""))
+	refused(t, p.bob.decrypt(p.alice, m), session.ErrDuplicate)
+}
+
+// A body that is gone is damage, told as such, and does not hide the others.
+func TestBodyMissing(t *testing.T) {
+	p := friends(t)
+	p.bob.acknowledges(t, p.bob.waiting(t)...)
+	m := p.alice.send(t, p.bob, large)
+	p.bob.reads(t, p.alice, m, large)
+	p.goesOn(t)
+	body := p.bob.list(t, "body", "")[0]
+	_, err := p.bob.store.Commit(ctx, keystore.Change{Op: keystore.Delete, Key: body.Key, Expect: body.Version})
+	require.NoError(t, err)
+	before := p.digest(t)
+	refused(t, p.bob.decrypt(p.alice, m), session.ErrCorrupt)
+	read, failed := 0, 0
+	for r, err := range p.bob.Unacknowledged(ctx) {
+		if err != nil {
+			refused(t, err, session.ErrCorrupt)
+			require.Nil(t, r)
+			failed++
+			continue
+		}
+		read++
+	}
+	require.Equal(t, [2]int{1, 1}, [2]int{read, failed})
+	require.Equal(t, before, p.digest(t))
+	require.Len(t, p.bob.list(t, "staged", ""), 2)
+}
+
+// Nobody acknowledges a message of another device's.
+func TestAcknowledgeOfOthers(t *testing.T) {
+	p := friends(t)
+	r := p.bob.reads(t, p.alice, p.alice.send(t, p.bob, "text"), "text")
+	before := p.digest(t)
+	p.alice.acknowledges(t, r)
+	other := *r
+	other.From.Device++ // the ID is what counts
+	other.From.User += "x"
+	p.bob.acknowledges(t, &other, &session.Received{})
+	refused(t, p.bob.Acknowledge(ctx, r, nil), session.ErrMalformed)
+	require.Equal(t, before, p.digest(t))
+}
+
+// The clock may go anywhere between reading, acknowledging and a late copy.
+func TestMarksWhenTheClockJumps(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, jump := range []time.Duration{-40 * 365 * day, -day, -time.Millisecond, 0, time.Millisecond, day, 200 * 365 * day} {
+		p := friends(t)
+		p.now = p.now.UTC().Truncate(day)
+		start := p.now
+		m := p.alice.send(t, p.bob, "text")
+		r := p.bob.reads(t, p.alice, m, "text")
+		p.now = start.Add(jump)
+		sameResult(t, p.bob.reads(t, p.alice, m, "text"), r)
+		p.bob.acknowledges(t, r)
+		refused(t, p.bob.decrypt(p.alice, m), session.ErrDuplicate)
+		p.bob.forgetSessions(t)
+		refused(t, p.bob.decrypt(p.alice, m), session.ErrDuplicate)
+		p.now = start
+		require.True(t, isAny(p.bob.decrypt(p.alice, m), session.ErrDuplicate, session.ErrNoSession))
+	}
+}
+
+func TestEventAddresses(t *testing.T) {
+	p := friends(t)
+	before := p.digest(t)
+	for _, a := range []session.Address{{Device: 1}, {User: "\xFF", Device: 1}, {User: large, Device: 1}, {User: "x", Device: 128}} {
+		refused(t, p.bob.Update(ctx, nil, func(tx *session.Tx) error {
+			return tx.Emit(session.Event{Kind: session.SessionRenewed, Address: a})
+		}), session.ErrMalformed)
+	}
+	require.Equal(t, before, p.digest(t))
+	shouted := session.Address{User: strings.ToUpper(aliceAddress.User)}
+	e := emit(t, p.bob, shouted)
+	require.Equal(t, session.Address{User: aliceAddress.User}, e.Address)
+	require.Len(t, p.bob.list(t, "event", aliceAddress.User), 1)
+	require.NoError(t, p.bob.AcknowledgeEvents(ctx, e))
+	require.Empty(t, p.bob.list(t, "event", ""))
 }

@@ -24,6 +24,8 @@ type Tx struct {
 
 	peers  []Address // of Update: their records join the first Load
 	joined bool      // they did
+	once   bool      // of Update: what may have been done is not done again
+	rerun  bool      // the operation ran before, and lost
 	bound  bool      // a ciphertext leaves once this is committed
 	sends  []*sent   // what Tx.Encrypt made
 	past   []*sent   // what it made when the operation ran before
@@ -73,16 +75,19 @@ func (d *Device) rerun(t *Tx, f func(*Tx) error) error {
 		if err == nil || !repeat || again == maxReruns {
 			return err
 		}
-		t = &Tx{d: d, ctx: t.ctx, past: t.sends, peers: t.peers}
+		t = &Tx{d: d, ctx: t.ctx, past: t.sends, peers: t.peers, once: t.once, rerun: true}
 	}
 }
 
 // judge says whether an operation whose commit failed is to be computed again;
 // no error means that it was committed after all.
 //
-// After ErrCommitUnknown the records tell. One that a ciphertext left for
-// proves nothing by its value, as two ciphertexts of one counter lead to the
-// same state: what was encrypted is dropped, and encrypted anew.
+// After ErrCommitUnknown the records tell. That they are as they were says that
+// nothing was made. That they have the values they were to have proves nothing
+// where another process may have given them the same: two ciphertexts of one
+// counter lead to one state, and two may count from 5 to 6. So what was
+// encrypted is dropped, and encrypted anew; of an Update, which holds more than
+// that, the caller is told.
 func (t *Tx) judge(err error) (repeat bool, _ error) {
 	if conflict := (*keystore.ConflictError)(nil); errors.As(err, &conflict) {
 		return true, err
@@ -94,9 +99,9 @@ func (t *Tx) judge(err error) (repeat bool, _ error) {
 	switch {
 	case loadErr != nil:
 		return false, err
-	case unmade, t.bound:
+	case unmade, t.bound && !t.once:
 		return true, err
-	case made:
+	case made && !t.once:
 		return false, nil
 	}
 	return false, err

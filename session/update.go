@@ -18,7 +18,12 @@ import (
 // When f returns an error nothing changed, and Update returns it. When another
 // process was faster, f runs again on a new Tx, so it has no side effects; what
 // did not depend on the change is not encrypted a second time. What f made,
-// ciphertext above all, may be used only once Update returned nil.
+// ciphertext above all, may be used only once Update returned nil, and is not
+// written to. F calls no other method of the Device, which may wait for it.
+//
+// After keystore.ErrCommitUnknown all of it was done or nothing: Load what f
+// changed. A message that it decrypted is Redelivered if it was; a ciphertext
+// must not be sent, and is encrypted anew.
 func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error) error {
 	all := make([]Address, 0, len(peers))
 	for _, p := range peers {
@@ -37,7 +42,7 @@ func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error)
 		defer d.locks.unlock(p.String())
 	}
 	t := d.begin(ctx)
-	t.peers = all
+	t.peers, t.once = all, true
 	return d.rerun(t, f)
 }
 
@@ -122,9 +127,11 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 	if err := t.load(keys...); err != nil {
 		return nil, err
 	}
-	fresh := t.entry(t.d.sessionKey(to)).op == 0
-	if m := t.repeat(to, plaintext); fresh && m != nil {
-		return m, nil
+	fresh := t.untouched(keys)
+	if fresh {
+		if m := t.repeat(to, plaintext); m != nil {
+			return m, nil
+		}
 	}
 	saved := slices.Clone(t.recs)
 	m, err := t.d.encrypt(t, to, plaintext)
@@ -133,17 +140,26 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 		return nil, err
 	}
 	if fresh {
-		t.sends = append(t.sends, &sent{to: to, plaintext: plaintext, message: m, entries: t.entries(keys)})
+		t.sends = append(t.sends, &sent{to: to, plaintext: bytes.Clone(plaintext), message: m, entries: t.entries(keys)})
 	}
 	return m, nil
 }
 
-// A sent is a message that Encrypt made, and the records it led to.
+// A sent is a message that Encrypt made of records as they were loaded, and
+// what they became.
 type sent struct {
 	to        Address
 	plaintext []byte
 	message   *Message
 	entries   []entry
+}
+
+// untouched reports whether the loaded records of keys are as they were loaded.
+func (t *Tx) untouched(keys []keystore.Key) bool {
+	return !slices.ContainsFunc(keys, func(k keystore.Key) bool {
+		op := t.entry(k).op
+		return op != 0 && op != keystore.Check
+	})
 }
 
 func (t *Tx) entries(keys []keystore.Key) []entry {
@@ -155,8 +171,8 @@ func (t *Tx) entries(keys []keystore.Key) []entry {
 }
 
 // repeat returns the message that was encrypted when the operation ran before,
-// if it would come out the same: of the same state and plaintext. Nothing left
-// then, so its counter is used once.
+// if it would come out the same: of the same plaintext and the same records,
+// which are untouched. Nothing left then, so its counter is used once.
 func (t *Tx) repeat(to Address, plaintext []byte) *Message {
 	i := slices.IndexFunc(t.past, func(s *sent) bool {
 		return s.to == to && bytes.Equal(s.plaintext, plaintext) && t.unchanged(s.entries)
@@ -166,8 +182,9 @@ func (t *Tx) repeat(to Address, plaintext []byte) *Message {
 	}
 	s := t.past[i]
 	for _, e := range s.entries {
-		now := t.entry(e.rec.Key)
-		now.op, now.value = e.op, e.value
+		if now := t.entry(e.rec.Key); e.op != 0 {
+			now.op, now.value = e.op, e.value
+		}
 	}
 	t.bound = true
 	t.sends = append(t.sends, s)
@@ -177,7 +194,7 @@ func (t *Tx) repeat(to Address, plaintext []byte) *Message {
 // unchanged reports whether the records are those of entries still.
 func (t *Tx) unchanged(entries []entry) bool {
 	for _, e := range entries {
-		if t.entry(e.rec.Key).rec.Version != e.rec.Version {
+		if now := t.find(e.rec.Key); now == nil || now.rec.Version != e.rec.Version {
 			return false
 		}
 	}
@@ -227,9 +244,12 @@ func (t *Tx) Staged(from Address, inner []byte) (*Received, error) {
 // Stage stores a message that a feature decrypted, of which inner are the bytes
 // that no one can change, until it is acknowledged: what Decrypt does with its
 // own. R has From, Identity, Accepted, Plaintext and perhaps Expires and
-// Events; Stage sets ID, ReceivedAt and Note. One that is staged already is
-// ErrDuplicate.
+// Events; Stage sets ID, ReceivedAt and Note, and adds events of the gate: f
+// makes it anew when it runs again. One that is staged already is ErrDuplicate.
 func (t *Tx) Stage(r *Received, inner []byte) error {
+	if r == nil {
+		return fmt.Errorf("%w: no message", ErrMalformed)
+	}
 	from, err := r.From.canonical()
 	if err != nil {
 		return err

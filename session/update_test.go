@@ -2,11 +2,13 @@ package session_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
@@ -133,6 +135,7 @@ func TestUpdateFailures(t *testing.T) {
 
 	for _, a := range []session.Address{{}, {User: "x"}, {User: "x", Device: 128}} {
 		refused(t, s.Update(ctx, []session.Address{a}, nil), session.ErrMalformed)
+		refused(t, s.Update(ctx, nil, func(tx *session.Tx) error { return tx.Stage(nil, nil) }), session.ErrMalformed)
 		require.NoError(t, s.Update(ctx, nil, func(tx *session.Tx) error {
 			_, err := tx.Encrypt(a, nil)
 			refused(t, err, session.ErrMalformed)
@@ -304,24 +307,68 @@ func TestGate(t *testing.T) {
 	require.ErrorIs(t, err, errUnpaid)
 }
 
-// strayGate names no record and changes one.
-type strayGate struct{ toll }
-
-func (g strayGate) Keys([]string) []keystore.Key { return nil }
-
-func (g strayGate) Receive(time.Time, []keystore.Record, session.Address, keys.IdentityKey, []byte) ([]keystore.Change, []byte, []session.Event) {
-	return []keystore.Change{{Op: keystore.Put, Key: draft}}, nil, nil
+// strayGate makes something that it must not of what arrives.
+type strayGate struct {
+	toll
+	keys   []keystore.Key
+	change *keystore.Change
+	note   []byte
+	events []session.Event
 }
 
-func TestGateChangesOnlyItsRecords(t *testing.T) {
+func (g strayGate) Keys([]string) []keystore.Key { return g.keys }
+
+func (g strayGate) Receive(time.Time, []keystore.Record, session.Address, keys.IdentityKey, []byte) (out []keystore.Change, _ []byte, _ []session.Event) {
+	if g.change != nil {
+		out = append(out, *g.change)
+	}
+	return out, g.note, g.events
+}
+
+// A gate that would make a message unreadable when it comes again, or change
+// what is not its own, keeps it from being read at all: nothing is lost.
+func TestStrayGates(t *testing.T) {
 	p := friends(t)
+	m := p.alice.send(t, p.bob, "text")
+	session1 := p.bob.key("session", aliceAddress.User, decimal(aliceAddress.Device))
+	for _, c := range []struct {
+		gate strayGate
+		want error
+	}{
+		{strayGate{change: &keystore.Change{Op: keystore.Put, Key: draft}}, keystore.ErrInvalid},
+		{strayGate{keys: []keystore.Key{draft}, change: &keystore.Change{Op: keystore.Check, Key: draft}}, keystore.ErrInvalid},
+		{strayGate{keys: []keystore.Key{draft}, change: &keystore.Change{Op: 99, Key: draft}}, keystore.ErrInvalid},
+		{strayGate{keys: []keystore.Key{session1}, change: &keystore.Change{Op: keystore.Put, Key: session1}}, keystore.ErrInvalid},
+		{strayGate{keys: []keystore.Key{session1}, change: &keystore.Change{Op: keystore.Delete, Key: session1}}, keystore.ErrInvalid},
+		{strayGate{keys: []keystore.Key{{}}}, keystore.ErrInvalid},
+		{strayGate{note: make([]byte, wire.MaxDeviceRecord)}, session.ErrTooLarge},
+		{strayGate{events: []session.Event{{Kind: 9, Address: session.Address{User: "\xFF", Device: 1}}}}, session.ErrMalformed},
+	} {
+		gated := *p.bob.opts
+		gated.Gate = c.gate
+		bob, err := session.Open(ctx, p.bob.store, bobAddress, &gated)
+		require.NoError(t, err)
+		p.unharmed(t, func() {
+			_, err := bob.Decrypt(ctx, aliceAddress, m, nil)
+			refused(t, err, c.want)
+		})
+	}
+	p.bob.reads(t, p.alice, m, "text")
+}
+
+// Events of a gate are the message's, whatever it says of them.
+func TestGateEvents(t *testing.T) {
+	p := friends(t)
+	p.bob.acknowledges(t, p.bob.waiting(t)...)
 	gated := *p.bob.opts
-	gated.Gate = strayGate{}
+	said := session.Event{Kind: 9, ID: session.EventID{1}, At: time.Unix(1, 0), Address: session.Address{User: strings.ToUpper(aliceAddress.User)}}
+	gated.Gate = strayGate{events: []session.Event{said, {Kind: 10}}}
 	bob, err := session.Open(ctx, p.bob.store, bobAddress, &gated)
 	require.NoError(t, err)
 	m := p.alice.send(t, p.bob, "text")
-	p.unharmed(t, func() {
-		_, err := bob.Decrypt(ctx, aliceAddress, m, nil)
-		refused(t, err, keystore.ErrInvalid)
-	})
+	r, err := bob.Decrypt(ctx, aliceAddress, m, nil)
+	require.NoError(t, err)
+	require.Equal(t, []session.Event{{Kind: 9, At: p.now, Address: session.Address{User: aliceAddress.User}}, {Kind: 10, At: p.now}}, r.Events)
+	sameResult(t, p.bob.reads(t, p.alice, m, "text"), r)
+	require.Equal(t, session.EventID{1}, said.ID)
 }
