@@ -370,7 +370,7 @@ func (in *inbound) deliver(c *candidate) (*Received, error) {
 	accepted := in.trust.accepts(remote)
 	switch {
 	case c.place < 0:
-		in.book.Current = c.s.Append(nil)
+		in.book.renew(c.s)
 	case accepted && !in.d.opts.PromoteOnlyNewer:
 		err = in.book.promote(c.place, c.s, in.now)
 	default:

@@ -67,7 +67,7 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 		if err := b.archiveCurrent(d.now()); err != nil {
 			return err
 		}
-		b.Current = s.Append(nil)
+		b.renew(s)
 		b.write()
 		tr.rely(bundle.IdentityKey, d.now())
 		t.check(d.peerKey(peer))
@@ -167,7 +167,7 @@ func (d *Device) encrypt(t *Tx, peer Address, plaintext []byte) (*Message, error
 	if err != nil {
 		return nil, err
 	}
-	b.Current = s.Append(nil)
+	b.renew(s)
 	b.write()
 	tr.rely(remote, d.now())
 	t.bound = true

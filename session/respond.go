@@ -200,7 +200,7 @@ func (in *inbound) admit(c *candidate, k *preKeys) (*Received, error) {
 		if err := b.archiveCurrent(in.now); err != nil {
 			return nil, err
 		}
-		b.Current = c.s.Append(nil)
+		b.renew(c.s)
 	} else if err := b.archive(c.s, in.now, true); err != nil {
 		return nil, err
 	}

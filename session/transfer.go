@@ -206,7 +206,7 @@ func (b *book) replace(in *imported, now uint64) error {
 		}
 	}
 	if in.current != nil {
-		b.Current = in.current.Append(nil)
+		b.renew(in.current)
 	}
 	b.write()
 	return nil
