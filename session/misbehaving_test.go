@@ -228,7 +228,10 @@ func TestSTO_13_StoreMisbehaves(t *testing.T) {
 			s, run := op.setup(t)
 			once, again := newMishap(t, s, run, false), newMishap(t, s, run, true)
 			once.twice = again.kinds
-			for _, f := range misbehaviours {
+			for i, f := range misbehaviours {
+				if raceEnabled && i%5 != 0 {
+					continue // nothing here runs at once
+				}
 				m := once
 				if f.stale {
 					m = again
