@@ -39,7 +39,8 @@ const heapChild = "GEMBOK_HEAP_CHILD"
 // all keys once the devices and their stores are closed.
 //
 // Where the toolchain erases what was secret (GOEXPERIMENT=runtimesecret) none
-// are left. Else the test reports how many garbage still holds, and asks for no
+// are left. Else the test reports how many garbage still holds, those among them
+// that crypto/rand copies for a Reader that is not its own, and asks for no
 // number: Go promises none.
 func TestMEM_01_KeysLeaveMemory(t *testing.T) {
 	if os.Getenv(heapChild) != "" {

@@ -342,3 +342,28 @@ func (m *mishap) retry(d *session.Device, b *bad) (err error, panicked any) {
 	require.NotErrorIs(m.t, err, context.DeadlineExceeded)
 	return err, panicked
 }
+
+// A store that answers from an old snapshot cannot make a device use a counter
+// twice.
+func TestSTO_13_StaleReads(t *testing.T) {
+	p := friends(t)
+	b := &bad{Store: p.bob.store, old: copyOf(t, p.bob.store)}
+	var err error
+	p.bob.Device, err = session.Open(ctx, b, bobAddress, p.bob.opts)
+	require.NoError(t, err)
+	p.alice.reads(t, p.bob, p.bob.send(t, p.alice, "1"), "1")
+	for _, f := range misbehaviours {
+		if !f.stale {
+			continue
+		}
+		b.fault, b.at = f, len(b.calls)+1
+		m, err := p.bob.Encrypt(ctx, aliceAddress, []byte("2"))
+		require.True(t, b.did)
+		if err == nil {
+			p.alice.reads(t, p.bob, m, "2")
+		}
+		require.Equal(t, f.always, err != nil)
+		b.at, b.did = 0, false
+	}
+	p.goesOn(t)
+}

@@ -198,6 +198,10 @@ func TestSIG_04_Nonce(t *testing.T) {
 		seen[[32]byte(sig[:32])] = true
 	}
 	require.Len(t, seen, 1000)
+	other := clamped(4)
+	a = curve.EdwardsPublic(&other)
+	sig := curve.Sign(&other, &a, &z, nil) // the message of i = 0
+	require.False(t, seen[[32]byte(sig[:32])], "the nonce depends on the key, too")
 }
 
 func TestSIG_05_Parts(t *testing.T) {
