@@ -44,24 +44,10 @@ func (s *Session) own() {
 // Append appends the stored form, a SessionStructure, growing dst at most once.
 // It is secret.
 func (s *Session) Append(dst []byte) []byte {
-	var pq wire.SPQRState
-	w := s.stored(&pq)
-	return wire.AppendSession(dst, &w)
-}
-
-// Size returns the length of what Append appends.
-func (s *Session) Size() int {
-	var pq wire.SPQRState
-	w := s.stored(&pq)
-	return w.Size()
-}
-
-// stored returns the stored form, part of which may be in pq.
-func (s *Session) stored(pq *wire.SPQRState) wire.Session {
 	w := s.state
 	if w.PQRatchet == nil && s.pq != nil {
-		s.pq.Store(pq)
-		w.PQ = pq
+		w.PQ = new(wire.SPQRState)
+		s.pq.Store(w.PQ)
 	}
-	return w
+	return wire.AppendSession(dst, &w)
 }

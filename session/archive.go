@@ -40,17 +40,14 @@ func (t *Tx) openBook(peer Address) (*book, error) {
 	return b, nil
 }
 
-// prefix begins a record value. It has no room behind it: whoever appends gets
-// a slice of their own.
-var prefix = []byte{format}
-
 // renew makes s the current session in what write writes.
 func (b *book) renew(s *ratchet.Session) { b.Current, b.Next = nil, s }
 
-// write puts the record "session" back.
+// write puts the record "session" back. In most operations it grows little.
 func (b *book) write() {
 	e := b.t.entry(b.t.d.sessionKey(b.peer))
-	e.op, e.value = keystore.Put, wire.AppendSessionIndex(prefix, &b.SessionIndex)
+	value := append(make([]byte, 0, len(e.rec.Value)+512), format)
+	e.op, e.value = keystore.Put, wire.AppendSessionIndex(value, &b.SessionIndex)
 }
 
 // current parses the current session; nil where there is none.

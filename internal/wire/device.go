@@ -1,6 +1,10 @@
 package wire
 
-import "slices"
+import (
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // The bodies of a Device's own records (design, Section 5). The format byte in
 // front of a record value belongs to package session. They are neither signed
@@ -163,14 +167,10 @@ const HintSize = 8
 type SessionIndex struct {
 	Secret
 	Current  []byte         // 1: SessionStructure; nil: none
-	Next     Stored         // what is written in place of Current, if set
 	Archived []ArchivedNote // 2: newest first
-}
 
-// A Stored has a stored form, of which Size is the length.
-type Stored interface {
-	Size() int
-	Append(dst []byte) []byte
+	// Next appends what is written in place of Current, if it is set.
+	Next interface{ Append(dst []byte) []byte }
 }
 
 // An ArchivedNote tells of one record "archive".
@@ -220,20 +220,21 @@ func parseArchivedNote(b []byte) (ArchivedNote, error) {
 	return orZero(n, r.err)
 }
 
-// AppendSessionIndex appends the encoding of s, growing dst at most once.
+// AppendSessionIndex appends the encoding of s, growing dst at most once; for
+// Next, dst has the room.
 func AppendSessionIndex(dst []byte, s *SessionIndex) []byte {
-	current := len(s.Current)
-	if s.Next != nil {
-		current = s.Next.Size()
-	}
-	size := sizeMustBytes(1, current)
+	size := sizeMustBytes(1, len(s.Current))
 	for i := range s.Archived {
 		size += sizeMustBytes(2, s.Archived[i].size())
 	}
+	width := protowire.SizeVarint(uint64(cap(dst)))
 	dst = slices.Grow(dst, size)
-	if s.Next != nil {
-		dst = s.Next.Append(mustLen(dst, 1, current))
-	} else if s.Current != nil {
+	switch {
+	case s.Next != nil:
+		var at int
+		dst, at = openMessage(dst, 1, width)
+		dst = closeMessage(s.Next.Append(dst), at, width)
+	case s.Current != nil:
 		dst = mustBytes(dst, 1, s.Current)
 	}
 	for i := range s.Archived {

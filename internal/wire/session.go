@@ -2,6 +2,8 @@ package wire
 
 import (
 	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Limits of a session record.
@@ -78,7 +80,7 @@ type Session struct {
 	BaseKey              []byte // 33 bytes
 	PendingKEM           *PendingKEM
 	PQRatchet            []byte     // SPQR state; empty: disabled
-	PQ                   *SPQRState // what is written in place of PQRatchet, if set
+	PQ                   *SPQRState // if set, what is written in place of PQRatchet
 }
 
 // A PendingPreKey is what an unacknowledged session repeats in each message
@@ -208,7 +210,7 @@ func (p *PendingKEM) decode(b []byte) error {
 
 // AppendSession appends the encoding of s, growing dst at most once.
 func AppendSession(dst []byte, s *Session) []byte {
-	dst = slices.Grow(dst, s.Size())
+	dst = slices.Grow(dst, s.size())
 	dst = appendUint(dst, 1, uint64(s.Version))
 	dst = appendBytes(dst, 2, s.LocalIdentity)
 	dst = appendBytes(dst, 3, s.RemoteIdentity)
@@ -229,31 +231,26 @@ func AppendSession(dst []byte, s *Session) []byte {
 	if s.PendingKEM != nil {
 		dst = s.PendingKEM.append(dst)
 	}
-	n := s.pqSize()
-	switch {
-	case n == 0:
-		return dst
-	case s.PQ == nil:
-		return mustBytes(dst, 15, s.PQRatchet)
-	}
-	return s.PQ.Append(mustLen(dst, 15, n))
-}
-
-func (s *Session) pqSize() int {
 	if s.PQ == nil {
-		return len(s.PQRatchet)
+		return appendBytes(dst, 15, s.PQRatchet)
 	}
-	return s.PQ.size()
+	room := s.PQ.room()
+	if room == 0 {
+		return dst
+	}
+	width := protowire.SizeVarint(uint64(room))
+	dst, at := openMessage(dst, 15, width)
+	return closeMessage(s.PQ.Append(dst), at, width)
 }
 
-// Size is the length of what AppendSession appends.
-func (s *Session) Size() int {
+// size is the length of what AppendSession appends, or a little more.
+func (s *Session) size() int {
 	n := sizeUint(1, uint64(s.Version)) + sizeBytes(2, len(s.LocalIdentity)) +
 		sizeBytes(3, len(s.RemoteIdentity)) + sizeBytes(4, len(s.RootKey)) +
 		sizeUint(5, uint64(s.PreviousCounter)) +
 		sizeUint(10, uint64(s.RemoteRegistrationID)) +
 		sizeUint(11, uint64(s.LocalRegistrationID)) +
-		sizeBytes(13, len(s.BaseKey)) + sizeBytes(15, s.pqSize())
+		sizeBytes(13, len(s.BaseKey)) + sizeBytes(15, len(s.PQRatchet))
 	if s.Sender != nil {
 		n += sizeMustBytes(6, s.Sender.size())
 	}
@@ -265,6 +262,9 @@ func (s *Session) Size() int {
 	}
 	if s.PendingKEM != nil {
 		n += sizeMustBytes(14, s.PendingKEM.size())
+	}
+	if s.PQ != nil {
+		n += sizeMustBytes(15, s.PQ.room())
 	}
 	return n
 }

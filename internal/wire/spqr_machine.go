@@ -123,8 +123,12 @@ func (m *SPQRMachine) parseAuthenticator(outer *reader, b []byte) {
 
 func (m *SPQRMachine) append(dst []byte, num protowire.Number) []byte {
 	layout := &spqrLayout[m.State]
-	dst = mustLen(dst, num, m.size())
-	dst = mustLen(dst, protowire.Number(m.State), m.stateSize())
+	width := 1 // of most length prefixes: only a KeysUnsampled is that short
+	if layout.encoder|layout.decoder != 0 {
+		width = 2
+	}
+	dst, outer := openMessage(dst, num, width)
+	dst, inner := openMessage(dst, protowire.Number(m.State), width)
 	dst = m.appendCore(dst)
 	if layout.encoder != 0 {
 		dst = m.Encoder.append(dst, layout.encoder)
@@ -132,43 +136,46 @@ func (m *SPQRMachine) append(dst []byte, num protowire.Number) []byte {
 	if layout.decoder != 0 {
 		dst = m.Decoder.append(dst, layout.decoder)
 	}
-	return dst
-}
-
-func (m *SPQRMachine) size() int { return sizeMustBytes(protowire.Number(m.State), m.stateSize()) }
-
-func (m *SPQRMachine) stateSize() int {
-	layout := &spqrLayout[m.State]
-	n := sizeMustBytes(1, m.coreSize())
-	if layout.encoder != 0 {
-		n += sizeMustBytes(layout.encoder, m.Encoder.size())
-	}
-	if layout.decoder != 0 {
-		n += sizeMustBytes(layout.decoder, m.Decoder.size())
-	}
-	return n
+	dst = closeMessage(dst, inner, width)
+	return closeMessage(dst, outer, width)
 }
 
 func (m *SPQRMachine) appendCore(dst []byte) []byte {
-	dst = mustLen(dst, 1, m.coreSize())
+	parts := spqrLayout[m.State].parts
+	width := 1
+	if parts != 0 {
+		width = 2
+	}
+	dst, core := openMessage(dst, 1, width)
 	dst = appendUint(dst, 1, m.Epoch)
-	dst = mustLen(dst, 2, m.authenticatorSize())
+	dst, auth := openMessage(dst, 2, 1)
 	dst = appendBytes(dst, 1, m.RootKey)
 	dst = appendBytes(dst, 2, m.MACKey)
-	for i, part := range m.Parts[:spqrLayout[m.State].parts] {
+	dst = closeMessage(dst, auth, 1)
+	for i, part := range m.Parts[:parts] {
 		dst = appendBytes(dst, protowire.Number(3+i), part)
 	}
-	return dst
+	return closeMessage(dst, core, width)
 }
 
-func (m *SPQRMachine) coreSize() int {
-	n := sizeUint(1, m.Epoch) + sizeMustBytes(2, m.authenticatorSize())
-	for i, part := range m.Parts[:spqrLayout[m.State].parts] {
-		n += sizeBytes(protowire.Number(3+i), len(part))
+// openMessage begins a sub-message: its tag, and room for a length of width bytes.
+// closeMessage, given the place returned, ends it. A length that takes another
+// width than foreseen is right, too, at the cost of a move.
+func openMessage(dst []byte, num protowire.Number, width int) ([]byte, int) {
+	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	return append(dst, "\x00\x00\x00\x00\x00"[:width]...), len(dst) + width
+}
+
+func closeMessage(dst []byte, at, width int) []byte {
+	size := len(dst) - at
+	need := protowire.SizeVarint(uint64(size))
+	if need > width {
+		dst = append(dst, "\x00\x00\x00\x00\x00"[:need-width]...)
 	}
-	return n
-}
-
-func (m *SPQRMachine) authenticatorSize() int {
-	return sizeBytes(1, len(m.RootKey)) + sizeBytes(2, len(m.MACKey))
+	if need != width {
+		copy(dst[at-width+need:], dst[at:at+size])
+		dst = dst[:at-width+need+size]
+	}
+	protowire.AppendVarint(dst[:at-width], uint64(size))
+	return dst
 }

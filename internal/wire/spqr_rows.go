@@ -139,14 +139,11 @@ func (e *SPQREncoder) parse(outer *reader, b []byte) {
 }
 
 func (e *SPQREncoder) append(dst []byte, num protowire.Number) []byte {
-	dst = mustLen(dst, num, e.size())
+	dst, at := openMessage(dst, num, 2)
 	dst = appendUint(dst, 1, uint64(e.Index))
 	dst = append(dst, e.Points.encoded...)
-	return append(dst, e.Coefficients.encoded...)
-}
-
-func (e *SPQREncoder) size() int {
-	return sizeUint(1, uint64(e.Index)) + len(e.Points.encoded) + len(e.Coefficients.encoded)
+	dst = append(dst, e.Coefficients.encoded...)
+	return closeMessage(dst, at, 2)
 }
 
 func (d *SPQRDecoder) parse(outer *reader, b []byte) {
@@ -169,13 +166,10 @@ func (d *SPQRDecoder) parse(outer *reader, b []byte) {
 }
 
 func (d *SPQRDecoder) append(dst []byte, num protowire.Number) []byte {
-	dst = mustLen(dst, num, d.size())
+	dst, at := openMessage(dst, num, 2)
 	dst = appendUint(dst, 1, uint64(d.Words))
 	dst = appendUint(dst, 2, SPQRRowCount)
 	dst = append(dst, d.Points.encoded...)
-	return appendBool(dst, 4, d.Complete)
-}
-
-func (d *SPQRDecoder) size() int {
-	return sizeUint(1, uint64(d.Words)) + sizeUint(2, SPQRRowCount) + len(d.Points.encoded) + sizeBool(4, d.Complete)
+	dst = appendBool(dst, 4, d.Complete)
+	return closeMessage(dst, at, 2)
 }

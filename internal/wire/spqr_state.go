@@ -96,9 +96,26 @@ func (s *SPQRState) Parse(b []byte) error {
 	return r.err
 }
 
+// room is at least the length of the stored form, and little more; 0 for an
+// empty one.
+func (s *SPQRState) room() int {
+	if !s.HasNegotiation && !s.HasChain && !s.HasMachine {
+		return 0
+	}
+	n := 400 + len(s.Machine.Encoder.Points.encoded) + len(s.Machine.Encoder.Coefficients.encoded) +
+		len(s.Machine.Decoder.Points.encoded)
+	for _, part := range s.Machine.Parts {
+		n += len(part)
+	}
+	for i := range s.Chain.Links[:s.Chain.LinkCount] {
+		n += 112 + s.Chain.Links[i].skipped()
+	}
+	return n
+}
+
 // Append appends the stored form, growing dst at most once.
 func (s *SPQRState) Append(dst []byte) []byte {
-	dst = slices.Grow(dst, s.size())
+	dst = slices.Grow(dst, s.room())
 	if s.HasNegotiation {
 		dst = s.Negotiation.append(dst, 1)
 	}
@@ -109,19 +126,6 @@ func (s *SPQRState) Append(dst []byte) []byte {
 		dst = s.Machine.append(dst, 3)
 	}
 	return dst
-}
-
-func (s *SPQRState) size() (n int) {
-	if s.HasNegotiation {
-		n += sizeMustBytes(1, s.Negotiation.size())
-	}
-	if s.HasChain {
-		n += sizeMustBytes(2, s.Chain.size())
-	}
-	if s.HasMachine {
-		n += sizeMustBytes(3, s.Machine.size())
-	}
-	return n
 }
 
 func (n *SPQRNegotiation) parse(outer *reader, b []byte) {
@@ -146,16 +150,12 @@ func (n *SPQRNegotiation) parse(outer *reader, b []byte) {
 }
 
 func (n *SPQRNegotiation) append(dst []byte, num protowire.Number) []byte {
-	dst = mustLen(dst, num, n.size())
+	dst, at := openMessage(dst, num, 1)
 	dst = appendBytes(dst, 1, n.AuthKey)
 	dst = appendUint(dst, 2, uint64(n.Direction))
 	dst = appendUint(dst, 3, uint64(n.MinVersion))
-	return n.Params.append(dst, 4)
-}
-
-func (n *SPQRNegotiation) size() int {
-	return sizeBytes(1, len(n.AuthKey)) + sizeUint(2, uint64(n.Direction)) +
-		sizeUint(3, uint64(n.MinVersion)) + sizeMustBytes(4, n.Params.size())
+	dst = n.Params.append(dst, 4)
+	return closeMessage(dst, at, 1)
 }
 
 func (p *SPQRParams) parse(outer *reader, b []byte) {
@@ -174,13 +174,10 @@ func (p *SPQRParams) parse(outer *reader, b []byte) {
 }
 
 func (p *SPQRParams) append(dst []byte, num protowire.Number) []byte {
-	dst = mustLen(dst, num, p.size())
+	dst, at := openMessage(dst, num, 1)
 	dst = appendUint(dst, 1, uint64(p.MaxJump))
-	return appendUint(dst, 2, uint64(p.MaxKept))
-}
-
-func (p *SPQRParams) size() int {
-	return sizeUint(1, uint64(p.MaxJump)) + sizeUint(2, uint64(p.MaxKept))
+	dst = appendUint(dst, 2, uint64(p.MaxKept))
+	return closeMessage(dst, at, 1)
 }
 
 func (c *SPQRChain) parse(outer *reader, b []byte) {
@@ -219,7 +216,12 @@ func (c *SPQRChain) addLink(r *reader, b []byte) {
 }
 
 func (c *SPQRChain) append(dst []byte, num protowire.Number) []byte {
-	dst = mustLen(dst, num, c.size())
+	n := 200
+	for i := range c.Links[:c.LinkCount] {
+		n += c.Links[i].skipped()
+	}
+	width := protowire.SizeVarint(uint64(n))
+	dst, at := openMessage(dst, num, width)
 	dst = appendUint(dst, 1, uint64(c.Direction))
 	dst = appendUint(dst, 2, c.CurrentEpoch)
 	for i := range c.Links[:c.LinkCount] {
@@ -227,16 +229,8 @@ func (c *SPQRChain) append(dst []byte, num protowire.Number) []byte {
 	}
 	dst = appendBytes(dst, 4, c.NextRoot)
 	dst = appendUint(dst, 5, c.SendEpoch)
-	return c.Params.append(dst, 6)
-}
-
-func (c *SPQRChain) size() int {
-	n := sizeUint(1, uint64(c.Direction)) + sizeUint(2, c.CurrentEpoch) + sizeBytes(4, len(c.NextRoot)) +
-		sizeUint(5, c.SendEpoch) + sizeMustBytes(6, c.Params.size())
-	for i := range c.Links[:c.LinkCount] {
-		n += sizeMustBytes(3, c.Links[i].size())
-	}
-	return n
+	dst = c.Params.append(dst, 6)
+	return closeMessage(dst, at, width)
 }
 
 func (l *SPQRLink) parse(outer *reader, b []byte) {
@@ -257,14 +251,15 @@ func (l *SPQRLink) parse(outer *reader, b []byte) {
 }
 
 func (l *SPQRLink) append(dst []byte, num protowire.Number) []byte {
-	dst = mustLen(dst, num, l.size())
+	width := protowire.SizeVarint(uint64(80 + l.skipped()))
+	dst, at := openMessage(dst, num, width)
 	dst = l.Send.append(dst, 1)
-	return l.Recv.append(dst, 2)
+	dst = l.Recv.append(dst, 2)
+	return closeMessage(dst, at, width)
 }
 
-func (l *SPQRLink) size() int {
-	return sizeMustBytes(1, l.Send.size()) + sizeMustBytes(2, l.Recv.size())
-}
+// skipped is the length of both histories.
+func (l *SPQRLink) skipped() int { return len(l.Send.History) + len(l.Recv.History) }
 
 func (h *SPQRHalf) parse(outer *reader, b []byte) {
 	*h = SPQRHalf{Present: true}
@@ -284,12 +279,10 @@ func (h *SPQRHalf) parse(outer *reader, b []byte) {
 }
 
 func (h *SPQRHalf) append(dst []byte, num protowire.Number) []byte {
-	dst = mustLen(dst, num, h.size())
+	width := protowire.SizeVarint(uint64(38 + len(h.History)))
+	dst, at := openMessage(dst, num, width)
 	dst = appendUint(dst, 1, uint64(h.Counter))
 	dst = appendBytes(dst, 2, h.Next)
-	return appendBytes(dst, 3, h.History)
-}
-
-func (h *SPQRHalf) size() int {
-	return sizeUint(1, uint64(h.Counter)) + sizeBytes(2, len(h.Next)) + sizeBytes(3, len(h.History))
+	dst = appendBytes(dst, 3, h.History)
+	return closeMessage(dst, at, width)
 }

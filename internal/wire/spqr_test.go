@@ -199,9 +199,7 @@ func TestSPQRStateRoundTrip(t *testing.T) {
 	for state := byte(1); state <= wire.SPQRCt2Sampled; state++ {
 		s := spqrState(state)
 		b := s.Append(nil)
-		fits := make([]byte, len(b))
-		s.Append(fits[:0])
-		require.Equal(t, b, fits)
+		require.LessOrEqual(t, cap(b), len(b)*9/8+600) // grown once
 		var got wire.SPQRState
 		require.NoError(t, got.Parse(b))
 		require.Equal(t, b, got.Append(nil), "state %d", state)
