@@ -79,7 +79,10 @@ func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 	}
 	p.relay = newRelay(func(what string) { p.print("    the relay sees: %s", what) })
 	p.relay.deliver = func(_ string, e envelope) error {
-		p.posted <- e
+		select {
+		case p.posted <- e:
+		case <-ctx.Done():
+		}
 		return nil
 	}
 	return p
@@ -118,8 +121,12 @@ func (p *play) start(name string) error {
 		return err
 	}
 	p.actors[name] = a
-	p.print("\n%s (%s) is process %d.", name, kind, a.cmd.Process.Pid)
 	mail := p.unread[name]
+	if mail == nil {
+		p.print("\n%s (%s) is process %d.", name, kind, a.cmd.Process.Pid)
+	} else {
+		p.print("\n%s starts again, as process %d.", name, a.cmd.Process.Pid)
+	}
 	delete(p.unread, name)
 	for _, m := range mail {
 		if m.staged {
