@@ -29,7 +29,7 @@ func (a Address) canonical() (Address, error) {
 	if a.Device < 1 || a.Device > 127 {
 		return a, fmt.Errorf("%w: device %d", ErrMalformed, a.Device)
 	}
-	if id, err := wire.ParseServiceID(a.User); err == nil {
+	if id, err := wire.ParseServiceID(a.User); err == nil && !id.Is(a.User) {
 		a.User = id.String()
 	}
 	return a, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -143,19 +144,17 @@ func (t *Tx) load(keys ...keystore.Key) error {
 			keys = append(keys, t.d.sessionKeys(p)...)
 		}
 	}
-	missing := make([]keystore.Key, 0, len(keys))
-	for _, k := range keys {
-		if t.find(k) == nil {
-			missing = append(missing, k)
-		}
+	if len(t.recs) > 0 {
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k keystore.Key) bool { return t.find(k) != nil })
 	}
-	if len(missing) == 0 {
+	if len(keys) == 0 {
 		return nil
 	}
-	recs, err := t.fetch(missing)
+	recs, err := t.fetch(keys)
 	if err != nil {
 		return err
 	}
+	t.recs = slices.Grow(t.recs, len(recs))
 	for _, r := range recs {
 		if t.find(r.Key) == nil {
 			t.recs = append(t.recs, entry{rec: r})
@@ -277,51 +276,69 @@ func (t *Tx) commit() error {
 	return err
 }
 
-// locks are one lock a name, kept only while somebody holds or awaits it.
+// locks are one lock a name, kept only while somebody holds it.
 type locks struct {
 	mu   sync.Mutex
-	held map[string]*slot
-}
-
-type slot struct {
-	turn  chan struct{} // holds one value while locked
-	users int
+	held map[string][]chan struct{} // the locks that are held, each with who waits, in turn
 }
 
 // lock waits for the lock of name, or for the end of ctx.
 func (l *locks) lock(ctx context.Context, name string) error {
-	l.mu.Lock()
-	if l.held == nil {
-		l.held = make(map[string]*slot)
+	turn := l.enter(name)
+	if turn == nil {
+		return nil
 	}
-	s := l.held[name]
-	if s == nil {
-		s = &slot{turn: make(chan struct{}, 1)}
-		l.held[name] = s
-	}
-	s.users++
-	l.mu.Unlock()
 	select {
-	case s.turn <- struct{}{}:
+	case <-turn:
 		return nil
 	case <-ctx.Done():
-		l.leave(name, s)
+		l.leave(name, turn)
 		return ctx.Err()
+	}
+}
+
+// enter takes the lock of name, or gets in line: what it returns is closed when
+// the turn has come.
+func (l *locks) enter(name string) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held == nil {
+		l.held = make(map[string][]chan struct{})
+	}
+	line, held := l.held[name]
+	if !held {
+		l.held[name] = nil
+		return nil
+	}
+	turn := make(chan struct{})
+	l.held[name] = append(line, turn)
+	return turn
+}
+
+// leave gives up a place in line, or the lock, if the turn came meanwhile.
+func (l *locks) leave(name string, turn chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.held[name], turn); i >= 0 {
+		l.held[name] = slices.Delete(l.held[name], i, i+1)
+	} else {
+		l.pass(name)
 	}
 }
 
 func (l *locks) unlock(name string) {
 	l.mu.Lock()
-	s := l.held[name]
-	l.mu.Unlock()
-	<-s.turn
-	l.leave(name, s)
+	defer l.mu.Unlock()
+	l.pass(name)
 }
 
-func (l *locks) leave(name string, s *slot) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.users--; s.users == 0 {
+// pass hands the lock of name to the first in line. mu is held.
+func (l *locks) pass(name string) {
+	line := l.held[name]
+	if len(line) == 0 {
 		delete(l.held, name)
+		return
 	}
+	close(line[0])
+	l.held[name] = line[1:]
 }

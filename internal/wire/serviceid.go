@@ -44,7 +44,17 @@ func ParseServiceID(s string) (ServiceID, error) {
 
 // String returns the one canonical string form, in lower case.
 func (id ServiceID) String() string {
-	b := make([]byte, 0, len(pniPrefix)+36)
+	var buf [len(pniPrefix) + 36]byte
+	return string(id.append(buf[:0]))
+}
+
+// Is reports whether s is what String returns.
+func (id ServiceID) Is(s string) bool {
+	var buf [len(pniPrefix) + 36]byte
+	return string(id.append(buf[:0])) == s
+}
+
+func (id ServiceID) append(b []byte) []byte {
 	if id.PNI {
 		b = append(b, pniPrefix...)
 	}
@@ -53,7 +63,7 @@ func (id ServiceID) String() string {
 	b = append(hex.AppendEncode(b, u[4:6]), '-')
 	b = append(hex.AppendEncode(b, u[6:8]), '-')
 	b = append(hex.AppendEncode(b, u[8:10]), '-')
-	return string(hex.AppendEncode(b, u[10:]))
+	return hex.AppendEncode(b, u[10:])
 }
 
 // Fixed returns the form of fixed width: 0x00, or 0x01 for a PNI, ‖ UUID.
