@@ -76,7 +76,7 @@ func (b *book) loadArchive(places []int) error {
 		s, _ := b.current() // nil is fine, too
 		wanted = append(wanted, b.t.d.archiveKey(b.peer, note(s, b.Current, 0).Name))
 	}
-	return b.t.load(wanted...)
+	return b.t.loadBeside(b.t.d.sessionKey(b.peer), wanted...)
 }
 
 // places are those of the archived sessions that match.

@@ -178,7 +178,7 @@ func (in *inbound) run(t *Tx) (*Received, error) {
 	if in.begins {
 		load = append(load, in.preKeyKeys()...)
 	}
-	if err := t.load(load...); err != nil {
+	if err := t.loadBeside(in.d.sessionKey(in.from), load...); err != nil {
 		return nil, err
 	}
 	r, err := t.again(in.from.User, in.id)

@@ -341,3 +341,71 @@ func TestEqualRecordsOfDifferentTexts(t *testing.T) {
 		others[0].reads(t, s, ours, "ours")
 	}
 }
+
+// Another process reads a message on an archived session, which then is the
+// current one, between the Load of the index and that of the archive: the next
+// message on that session is read as well.
+func TestArchivedMeanwhile(t *testing.T) {
+	for _, within := range []bool{false, true} {
+		p, ends := many(t, 5)
+		first, second := says(t, ends[1], "first"), says(t, ends[1], "second")
+		bob, watch := p.bob.spied(t)
+		watch.fail = func(call string, n int) error {
+			if call == "load" && n == 2 {
+				p.bob.reads(t, p.alice, first, "first")
+			}
+			return nil
+		}
+		if !within {
+			bob.reads(t, p.alice, second, "second")
+			continue
+		}
+		var r *session.Received // though f does not mind
+		require.NoError(t, bob.Update(ctx, []session.Address{aliceAddress}, func(tx *session.Tx) error {
+			r, _ = tx.Decrypt(aliceAddress, second, nil)
+			return nil
+		}))
+		require.NotNil(t, r)
+		require.Equal(t, "second", string(r.Plaintext))
+	}
+}
+
+// The same with a one-time prekey that another process uses up, after an Update
+// has loaded the session that there was not.
+func TestPreKeyUsedMeanwhile(t *testing.T) {
+	p := met(t)
+	first, second := p.alice.send(t, p.bob, "first"), p.alice.send(t, p.bob, "second")
+	bob, watch := p.bob.spied(t)
+	watch.fail = func(call string, n int) error {
+		if call == "load" && n == 2 {
+			p.bob.reads(t, p.alice, first, "first")
+		}
+		return nil
+	}
+	var r *session.Received
+	require.NoError(t, bob.Update(ctx, []session.Address{aliceAddress}, func(tx *session.Tx) (err error) {
+		require.NoError(t, tx.Load(notice))
+		r, err = tx.Decrypt(aliceAddress, second, nil)
+		return err
+	}))
+	require.Equal(t, "second", string(r.Plaintext))
+}
+
+// Whoever changes a session all the time makes an operation fail as one that
+// lost, and not as if the message were bad.
+func TestArchivedAgainAndAgain(t *testing.T) {
+	p, ends := many(t, 5)
+	m := says(t, ends[1], "late")
+	bob, watch := p.bob.spied(t)
+	loads := 0
+	watch.fail = func(call string, n int) error {
+		if loads++; loads%2 == 0 {
+			p.goesOnWith(t, "more")
+		}
+		return nil
+	}
+	_, err := bob.Decrypt(ctx, aliceAddress, m, nil)
+	require.True(t, conflict(err), "%v", err)
+	watch.fail = nil
+	bob.reads(t, p.alice, m, "late")
+}

@@ -300,7 +300,7 @@ func TestSES_03_TrialOrder(t *testing.T) {
 		for i, at := range archives {
 			require.Equal(t, archiveName(p.alice.Address(), &before.Archived[at]), watch.loads[1][i].Name)
 		}
-		require.Len(t, watch.loads[1], len(archives)+1) // and where the current one goes
+		require.Len(t, watch.loads[1], len(archives)+2) // and where the current one goes, and the index as it is now
 		return r
 	}
 	tried(says(t, ends[7], "a new ratchet key, of the current session"), "a new ratchet key, of the current session", 1)

@@ -27,6 +27,7 @@ type Tx struct {
 	joined bool      // they did
 	once   bool      // of Update: what may have been done is not done again
 	rerun  bool      // the operation ran before, and lost
+	moved  error     // it has lost already
 	bound  bool      // a ciphertext leaves once this is committed
 	sends  []*sent   // what Tx.Encrypt made
 	past   []*sent   // what it made when the operation ran before
@@ -65,10 +66,15 @@ func (d *Device) run(ctx context.Context, name string, f func(*Tx) error) error 
 // rerun runs f on t and commits, again and again while others win the race.
 func (d *Device) rerun(t *Tx, f func(*Tx) error) error {
 	for again := 0; ; again++ {
-		if err := f(t); err != nil {
+		err := f(t)
+		switch {
+		case t.moved != nil:
+			err = t.moved
+		case err != nil:
 			return err
+		default:
+			err = t.commit()
 		}
-		err := t.commit()
 		if err == nil {
 			return nil
 		}
@@ -137,7 +143,13 @@ func (t *Tx) compare() (made, unmade bool, err error) {
 
 // load loads the records of keys that were not loaded yet, in one Load. The
 // first one brings those of Update's peers along.
-func (t *Tx) load(keys ...keystore.Key) error {
+func (t *Tx) load(keys ...keystore.Key) error { return t.loadBeside(keystore.Key{}, keys...) }
+
+// loadBeside is load of records that mean something only beside another one,
+// which may be loaded already. If that has changed since, the operation runs
+// again whatever it comes to: a message that another process needed an archived
+// session for is not to fail here because the session was moved.
+func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 	if !t.joined {
 		t.joined = true
 		for _, p := range t.peers {
@@ -150,14 +162,22 @@ func (t *Tx) load(keys ...keystore.Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	if t.find(anchor) != nil { // keys is a copy then
+		keys = append(keys, anchor)
+	}
 	recs, err := t.fetch(keys)
 	if err != nil {
 		return err
 	}
 	t.recs = slices.Grow(t.recs, len(recs))
 	for _, r := range recs {
-		if t.find(r.Key) == nil {
+		e := t.find(r.Key)
+		switch {
+		case e == nil:
 			t.recs = append(t.recs, entry{rec: r})
+		case r.Key == anchor && r.Version != e.rec.Version:
+			t.moved = &keystore.ConflictError{Keys: []keystore.Key{anchor}}
+			return t.moved
 		}
 	}
 	return nil

@@ -124,7 +124,7 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 		return nil, err
 	}
 	keys := t.d.sessionKeys(to)
-	if err := t.load(keys...); err != nil {
+	if err := t.loadBeside(t.d.sessionKey(to), keys...); err != nil {
 		return nil, err
 	}
 	fresh := t.untouched(keys)
