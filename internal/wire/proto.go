@@ -217,6 +217,20 @@ func tooLarge(b []byte, limit int) error {
 	return nil
 }
 
+// appendTag and appendVarint take the short way for what is short, as nearly all
+// is.
+
+func appendTag(b []byte, num protowire.Number, typ protowire.Type) []byte {
+	return appendVarint(b, protowire.EncodeTag(num, typ))
+}
+
+func appendVarint(b []byte, v uint64) []byte {
+	if v < 0x80 {
+		return append(b, byte(v))
+	}
+	return protowire.AppendVarint(b, v)
+}
+
 // The writers append one field. The plain ones follow proto3 and leave out a
 // zero or empty value; the "must" ones always write.
 
@@ -228,15 +242,15 @@ func appendUint(b []byte, num protowire.Number, v uint64) []byte {
 }
 
 func mustUint(b []byte, num protowire.Number, v uint64) []byte {
-	b = protowire.AppendTag(b, num, protowire.VarintType)
-	return protowire.AppendVarint(b, v)
+	b = appendTag(b, num, protowire.VarintType)
+	return appendVarint(b, v)
 }
 
 func appendFixed64(b []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b
 	}
-	b = protowire.AppendTag(b, num, protowire.Fixed64Type)
+	b = appendTag(b, num, protowire.Fixed64Type)
 	return protowire.AppendFixed64(b, v)
 }
 
@@ -248,22 +262,22 @@ func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
 }
 
 func mustBytes(b []byte, num protowire.Number, v []byte) []byte {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
-	return protowire.AppendBytes(b, v)
+	b = appendTag(b, num, protowire.BytesType)
+	return append(appendVarint(b, uint64(len(v))), v...)
 }
 
 func appendString(b []byte, num protowire.Number, v string) []byte {
 	if v == "" {
 		return b
 	}
-	b = protowire.AppendTag(b, num, protowire.BytesType)
+	b = appendTag(b, num, protowire.BytesType)
 	return protowire.AppendString(b, v)
 }
 
 // mustLen appends the tag and the length of a nested message of n bytes.
 func mustLen(b []byte, num protowire.Number, n int) []byte {
-	b = protowire.AppendTag(b, num, protowire.BytesType)
-	return protowire.AppendVarint(b, uint64(n))
+	b = appendTag(b, num, protowire.BytesType)
+	return appendVarint(b, uint64(n))
 }
 
 func appendBool(b []byte, num protowire.Number, v bool) []byte {

@@ -162,7 +162,7 @@ func (m *SPQRMachine) appendCore(dst []byte) []byte {
 // closeMessage, given the place returned, ends it. A length that takes another
 // width than foreseen is right, too, at the cost of a move.
 func openMessage(dst []byte, num protowire.Number, width int) ([]byte, int) {
-	dst = protowire.AppendTag(dst, num, protowire.BytesType)
+	dst = appendTag(dst, num, protowire.BytesType)
 	return append(dst, "\x00\x00\x00\x00\x00"[:width]...), len(dst) + width
 }
 
@@ -176,6 +176,6 @@ func closeMessage(dst []byte, at, width int) []byte {
 		copy(dst[at-width+need:], dst[at:at+size])
 		dst = dst[:at-width+need+size]
 	}
-	protowire.AppendVarint(dst[:at-width], uint64(size))
+	appendVarint(dst[:at-width], uint64(size))
 	return dst
 }

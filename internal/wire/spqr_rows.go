@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"bytes"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -47,51 +49,59 @@ func (r SPQRRows) Row(i int) []byte {
 
 // A spqrRowReader collects the rows of one field on a walk through a message.
 type spqrRowReader struct {
-	rows  [SPQRRowCount][]byte
-	count int
-	start int // where the first row's tag begins in the message
-	end   int // where the last row ended
-	split bool
+	rows SPQRRows // all of them, where they were in the form that is written
+	any  [][]byte // one by one, where they were not
 }
 
-// add takes the row in f, which lies at [start, end) in its message.
-func (c *spqrRowReader) add(r *reader, f *field, start, end int) {
-	if c.count == SPQRRowCount {
-		r.fail("too many rows")
-		return
-	}
+// add takes the row in f, which r read at the start of b, and the others behind
+// it, if they come at once and in the form that is written.
+func (c *spqrRowReader) add(r *reader, f *field, b []byte) {
 	var row []byte
 	r.bytes(f, &row)
-	if c.count == 0 {
-		c.start, c.end = start, start
+	switch {
+	case c.rows.Present() || len(c.any) == SPQRRowCount:
+		r.fail("too many rows")
+	case c.any == nil && standardRows(b, len(row)):
+		n := SPQRRowCount * (1 + protowire.SizeBytes(len(row)))
+		c.rows = SPQRRows{encoded: b[:n:n], size: len(row)}
+		r.buf = b[n:]
+	default:
+		c.any = append(c.any, row)
 	}
-	minimal := 1 + protowire.SizeBytes(len(row)) // field numbers below 16 have tags of one byte
-	c.split = c.split || start != c.end || end-start != minimal
-	c.rows[c.count], c.end = row, end
-	c.count++
 }
 
-// result returns the rows of field num of the message b, which r walked.
-func (c *spqrRowReader) result(r *reader, b []byte, num int) SPQRRows {
-	if c.count == 0 || r.err != nil {
-		return SPQRRows{}
+// standardRows reports whether b begins with 16 rows of size bytes that are
+// encoded alike, and as NewSPQRRows does it.
+func standardRows(b []byte, size int) bool {
+	head := 1 + protowire.SizeVarint(uint64(size)) // a field number below 16 has a tag of one byte
+	stride := head + size
+	if size > maxSPQRRow || len(b) < SPQRRowCount*stride || b[0] >= 0x80 || b[head-1] >= 0x80 {
+		return false // too long or too few, or tag or length longer than need be
 	}
-	size := len(c.rows[0])
-	if c.count != SPQRRowCount || size > maxSPQRRow {
+	for i := 1; i < SPQRRowCount; i++ {
+		if !bytes.HasPrefix(b[i*stride:], b[:head]) {
+			return false
+		}
+	}
+	return true
+}
+
+// result returns the rows of field num of the message that r walked.
+func (c *spqrRowReader) result(r *reader, num int) SPQRRows {
+	if c.any == nil || r.err != nil {
+		return c.rows
+	}
+	size := len(c.any[0])
+	if len(c.any) != SPQRRowCount || size > maxSPQRRow {
 		r.fail("number or length of rows")
 		return SPQRRows{}
 	}
-	for _, row := range &c.rows {
+	rows := NewSPQRRows(num, size)
+	for i, row := range c.any {
 		if len(row) != size {
 			r.fail("rows of different lengths")
 			return SPQRRows{}
 		}
-	}
-	if !c.split {
-		return SPQRRows{encoded: b[c.start:c.end:c.end], size: size}
-	}
-	rows := NewSPQRRows(num, size)
-	for i, row := range &c.rows {
 		copy(rows.Row(i), row)
 	}
 	return rows
@@ -123,18 +133,18 @@ func (e *SPQREncoder) parse(outer *reader, b []byte) {
 	r := reader{buf: b, err: outer.err}
 	var f field
 	var points, coefficients spqrRowReader
-	for at := 0; r.next(&f); at = len(b) - len(r.buf) {
-		switch end := len(b) - len(r.buf); f.num {
+	for at := b; r.next(&f); at = r.buf {
+		switch f.num {
 		case 1:
 			r.uint32(&f, &e.Index)
 		case SPQRPoints:
-			points.add(&r, &f, at, end)
+			points.add(&r, &f, at)
 		case SPQRCoefficients:
-			coefficients.add(&r, &f, at, end)
+			coefficients.add(&r, &f, at)
 		}
 	}
-	e.Points = points.result(&r, b, SPQRPoints)
-	e.Coefficients = coefficients.result(&r, b, SPQRCoefficients)
+	e.Points = points.result(&r, SPQRPoints)
+	e.Coefficients = coefficients.result(&r, SPQRCoefficients)
 	outer.err = r.err
 }
 
@@ -151,17 +161,17 @@ func (d *SPQRDecoder) parse(outer *reader, b []byte) {
 	r := reader{buf: b, err: outer.err}
 	var f field
 	var points spqrRowReader
-	for at := 0; r.next(&f); at = len(b) - len(r.buf) {
-		switch end := len(b) - len(r.buf); f.num {
+	for at := b; r.next(&f); at = r.buf {
+		switch f.num {
 		case 1:
 			r.uint32(&f, &d.Words)
 		case SPQRDecoderPoints:
-			points.add(&r, &f, at, end)
+			points.add(&r, &f, at)
 		case 4:
 			r.bool(&f, &d.Complete)
 		}
 	}
-	d.Points = points.result(&r, b, SPQRDecoderPoints)
+	d.Points = points.result(&r, SPQRDecoderPoints)
 	outer.err = r.err
 }
 
