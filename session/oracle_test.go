@@ -6,48 +6,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/session"
 )
 
-// A verdict is what the oracle says of a delivery.
-type verdict string
+// noSession: the session of a message is gone.
+const noSession testutil.Expectation = "not among 41"
 
-const (
-	readable  verdict = "readable"             // inside every window, and not read before
-	duplicate verdict = "duplicate"            // read before, and its chain is still held
-	noSession verdict = "not among 41"         // its session is gone
-	noChain   verdict = "five chains back"     // its receiver chain is gone
-	noEpoch   verdict = "two epochs back"      // its post-quantum chain is gone
-	noIndex   verdict = "2,000 indices behind" // its post-quantum key is gone
-)
-
-// An envelope is what can be seen of a message from outside.
-type envelope struct {
-	kind    session.MessageType
-	base    string // of the session; for ordinary messages the oracle knows it
-	ratchet string
-	counter uint32
-	epoch   uint64
-	index   uint32
-}
-
-func look(t testing.TB, m *session.Message) envelope {
-	t.Helper()
-	in := inner(t, m)
-	var pq wire.SPQRMessage
-	_, err := pq.ParsePreamble(in.PQRatchet)
-	require.NoError(t, err)
-	e := envelope{kind: m.Type, ratchet: string(in.RatchetKey), counter: in.Counter, epoch: pq.Epoch, index: pq.Index}
-	if m.Type == session.TypePreKey {
-		e.base = string(outerOf(t, m).BaseKey)
-	}
-	return e
-}
-
-// An oracle knows of one device what design, Section 8 lets it forget: which
-// sessions it holds, and of each which keys. It computes from the bytes of
-// messages, and from what the app did, alone.
+// An oracle knows of one device what design, Section 8, lets it forget of one
+// peer: which sessions it holds, and of each which keys. It computes from the
+// bytes of messages, and from what the app did, alone.
 type oracle struct {
 	current  *line
 	archived []*line          // newest first
@@ -56,32 +24,19 @@ type oracle struct {
 
 // A line is one end of one session.
 type line struct {
+	*testutil.Oracle
 	base       string // "" until its first message
 	unanswered bool   // an initiator's, before the first answer
-	chains     []*chain
-	gone       map[string]bool
-	sent       uint64            // highest epoch of its own messages
-	newest     map[uint64]uint32 // index read, by epoch
-	own        map[string]uint32 // next counter, by own ratchet key
-	ownIndex   map[uint64]uint32 // last index, by epoch of own messages
 }
 
-// A chain is a receiver chain.
-type chain struct {
-	ratchet string
-	next    uint32
-	skipped []uint32 // ascending, at most 2,000
+// An envelope is a message, and the base key of its session, which only a
+// TypePreKey says itself.
+type envelope struct {
+	m    *session.Message
+	base string
 }
 
 func newOracle() *oracle { return &oracle{all: map[string]*line{}} }
-
-func newLine(base string, initiator bool) *line {
-	l := &line{base: base, unanswered: initiator, gone: map[string]bool{}, newest: map[uint64]uint32{}, own: map[string]uint32{}, ownIndex: map[uint64]uint32{}}
-	if initiator { // its chain for the signed prekey counts
-		l.chains = []*chain{{ratchet: "signed prekey"}}
-	}
-	return l
-}
 
 // archive moves the current session to the archive.
 func (o *oracle) archive() {
@@ -97,67 +52,51 @@ func (o *oracle) archive() {
 // begins notes that the app began a session.
 func (o *oracle) begins() {
 	o.archive()
-	o.current = newLine("", true)
+	o.current = &line{Oracle: testutil.NewOracle(true), unanswered: true}
 }
 
 // sends notes a message of the device's own, and requires that it is on the
-// current session and uses no counter and no index again.
-func (o *oracle) sends(t testing.TB, e *envelope) {
+// current session and uses no counter and no index again. It returns what is
+// to be known of the message, and its epoch.
+func (o *oracle) sends(t testing.TB, m *session.Message) (envelope, uint64) {
 	t.Helper()
 	l := o.current
 	require.NotNil(t, l)
+	want := session.TypeSignal
 	if l.unanswered {
-		require.Equal(t, session.TypePreKey, e.kind)
+		want = session.TypePreKey
+		base := string(outerOf(t, m).BaseKey)
 		if l.base == "" {
-			l.base = e.base
-			o.all[l.base] = l
+			l.base, o.all[base] = base, l
 		}
-		require.Equal(t, l.base, e.base, "another session")
-	} else {
-		require.Equal(t, session.TypeSignal, e.kind)
-		e.base = l.base
+		require.Equal(t, l.base, base, "another session")
 	}
-	if _, ok := l.own[e.ratchet]; !ok {
-		require.Zero(t, e.counter)
-	}
-	require.Equal(t, l.own[e.ratchet], e.counter, "a counter twice")
-	l.own[e.ratchet]++
-	require.Equal(t, l.ownIndex[e.epoch]+1, e.index, "an index twice")
-	l.ownIndex[e.epoch]++
-	l.sent = max(l.sent, e.epoch)
+	require.Equal(t, want, m.Type)
+	return envelope{m, l.base}, l.Sent(t, m.Bytes)
 }
 
 // holds reports whether the device still has l.
 func (o *oracle) holds(l *line) bool { return l == o.current || slices.Contains(o.archived, l) }
 
 // expect says what a delivery of e must come to.
-func (o *oracle) expect(e *envelope) verdict {
+func (o *oracle) expect(t testing.TB, e envelope) testutil.Expectation {
+	t.Helper()
 	l := o.all[e.base]
-	if l == nil {
-		return readable // the first of its session
-	}
-	if !o.holds(l) {
+	switch {
+	case l == nil:
+		return testutil.Readable // the first of its session
+	case !o.holds(l):
 		return noSession
 	}
-	c := l.chain(e.ratchet)
-	switch {
-	case c == nil && l.gone[e.ratchet]:
-		return noChain
-	case c != nil && e.counter < c.next && !slices.Contains(c.skipped, e.counter):
-		return duplicate
-	case e.epoch+1 < l.sent:
-		return noEpoch
-	case int64(e.index)+2000 < int64(l.newest[e.epoch]):
-		return noIndex
-	}
-	return readable
+	return l.Expect(t, e.m.Bytes)
 }
 
-// reads notes that e was read.
-func (o *oracle) reads(e *envelope) {
+// reads notes that e was read. It reports whether that began a session.
+func (o *oracle) reads(t testing.TB, e envelope) (begun bool) {
+	t.Helper()
 	l := o.all[e.base]
-	if l == nil {
-		l = newLine(e.base, false)
+	if begun = l == nil; begun {
+		l = &line{Oracle: testutil.NewOracle(false), base: e.base}
 		o.all[e.base] = l
 	}
 	if l != o.current {
@@ -166,37 +105,6 @@ func (o *oracle) reads(e *envelope) {
 		o.current = l
 	}
 	l.unanswered = false
-	l.newest[e.epoch] = max(l.newest[e.epoch], e.index)
-	c := l.chain(e.ratchet)
-	if c == nil {
-		c = l.extend(e.ratchet)
-	}
-	if e.counter < c.next {
-		c.skipped = slices.DeleteFunc(c.skipped, func(i uint32) bool { return i == e.counter })
-		return
-	}
-	for ; c.next < e.counter; c.next++ {
-		c.skipped = append(c.skipped, c.next)
-	}
-	c.next++
-	c.skipped = c.skipped[max(0, len(c.skipped)-2000):]
-}
-
-func (l *line) chain(ratchet string) *chain {
-	for _, c := range l.chains {
-		if c.ratchet == ratchet {
-			return c
-		}
-	}
-	return nil
-}
-
-func (l *line) extend(ratchet string) *chain {
-	c := &chain{ratchet: ratchet}
-	l.chains = append(l.chains, c)
-	if len(l.chains) > 5 {
-		l.gone[l.chains[0].ratchet] = true
-		l.chains = l.chains[1:]
-	}
-	return c
+	l.Read(t, e.m.Bytes)
+	return begun
 }

@@ -24,11 +24,14 @@ func (s *side) moved(t testing.TB, peer *side) *side {
 	out := &side{store: keystore.NewMemory(), identity: s.identity, opts: s.opts}
 	out.Device, err = session.Create(ctx, out.store, session.Account{Address: s.Address(), Identity: s.identity, RegistrationID: s.RegistrationID()}, s.opts)
 	require.NoError(t, err)
-	for _, kind := range []string{"prekey", "signed", "kem", "lastresort", "nextid", "basekey"} {
+	var changes []keystore.Change
+	for _, kind := range []string{"prekey", "signed", "kem", "lastresort", "nextid", "basekey", "upkeep", "staged", "body", "mark", "event"} {
 		for _, r := range s.list(t, kind, "") {
-			out.write(t, r.Key, r.Value)
+			changes = append(changes, keystore.Change{Op: keystore.Put, Key: r.Key, Value: r.Value})
 		}
 	}
+	_, err = out.store.Commit(ctx, changes...)
+	require.NoError(t, err)
 	require.NoError(t, out.ImportSession(ctx, peer.Address(), record))
 	again, err := out.ExportSession(ctx, peer.Address())
 	require.NoError(t, err)

@@ -21,7 +21,7 @@ func StoreDigest(t testing.TB, s keystore.Store) [sha256.Size]byte {
 		t.Fatal(err)
 	}
 	b := binary.BigEndian.AppendUint64(nil, newest)
-	for _, r := range records(t, s) {
+	for _, r := range Records(t, s) {
 		for _, part := range []string{r.Key.Scope, r.Key.Kind, r.Key.Owner, r.Key.Name, string(r.Value)} {
 			b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
 			b = append(b, part...)
@@ -31,7 +31,8 @@ func StoreDigest(t testing.TB, s keystore.Store) [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-func records(t testing.TB, s keystore.Store) (all []keystore.Record) {
+// Records returns all records of a store, in the order of their keys.
+func Records(t testing.TB, s keystore.Store) (all []keystore.Record) {
 	t.Helper()
 	for r, err := range s.List(context.Background(), "", "", "") {
 		if err != nil {
