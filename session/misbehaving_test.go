@@ -104,8 +104,8 @@ func loads(name string, damage bool, change func(loaded) loaded) fault {
 }
 
 // lists makes one of what becomes of each record that List found.
-func lists(name string, own error, change func(r keystore.Record, yield func(keystore.Record, error) bool) bool) fault {
-	return fault{name: name, own: own, list: func(b *bad, seq iter.Seq2[keystore.Record, error]) iter.Seq2[keystore.Record, error] {
+func lists(name string, own error, damage bool, change func(r keystore.Record, yield func(keystore.Record, error) bool) bool) fault {
+	return fault{name: name, own: own, damage: damage, list: func(b *bad, seq iter.Seq2[keystore.Record, error]) iter.Seq2[keystore.Record, error] {
 		b.did = false
 		return func(yield func(keystore.Record, error) bool) {
 			for r, err := range seq {
@@ -202,18 +202,18 @@ var misbehaviours = []fault{
 	{name: "list: error", own: errBroken, list: func(*bad, iter.Seq2[keystore.Record, error]) iter.Seq2[keystore.Record, error] {
 		return func(yield func(keystore.Record, error) bool) { yield(keystore.Record{}, errBroken) }
 	}},
-	lists("list: error after a record", errBroken, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
+	lists("list: error after a record", errBroken, false, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
 		return yield(r, nil) && yield(keystore.Record{}, errBroken) && false
 	}),
-	lists("list: panic", nil, func(keystore.Record, func(keystore.Record, error) bool) bool { panic(storeBug) }),
-	lists("list: twice", nil, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
+	lists("list: panic", nil, false, func(keystore.Record, func(keystore.Record, error) bool) bool { panic(storeBug) }),
+	lists("list: twice", nil, false, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
 		return yield(r, nil) && yield(r, nil)
 	}),
-	lists("list: no values", nil, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
+	lists("list: no values", nil, true, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
 		r.Value = nil
 		return yield(r, nil)
 	}),
-	lists("list: another kind", nil, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
+	lists("list: another kind", nil, true, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
 		r.Key.Kind, r.Key.Name, r.Value = "other", "x", []byte{1, 2, 3}
 		return yield(r, nil)
 	}),
