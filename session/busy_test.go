@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -34,13 +35,45 @@ func TestSTO_06_ConcurrentUse(t *testing.T) {
 	}
 }
 
+// The same over a store that now and then cannot say whether it did what it was
+// asked: counters may be passed over, and a message may come again to one who
+// never got it, or for the first time to two who ask at once.
+func TestSTO_06_ConcurrentUseUnknown(t *testing.T) {
+	for _, devices := range []int{1, 2} {
+		t.Run(fmt.Sprint("devices ", devices), func(t *testing.T) { busy(t, &vague{Store: keystore.NewMemory()}, devices) })
+	}
+}
+
+// A vague store answers ErrCommitUnknown to one Commit in ten, of which it made
+// half.
+type vague struct {
+	keystore.Store
+	clear atomic.Bool // not yet
+}
+
+func (v *vague) Commit(ctx context.Context, changes ...keystore.Change) (uint64, error) {
+	fate := 2
+	if !v.clear.Load() {
+		fate = rand.IntN(20)
+	}
+	if fate == 0 {
+		return 0, keystore.ErrCommitUnknown
+	}
+	version, err := v.Store.Commit(ctx, changes...)
+	if fate == 1 && err == nil {
+		return 0, keystore.ErrCommitUnknown
+	}
+	return version, err
+}
+
 // A town is a hub and its peers, all in one store.
 type town struct {
 	t      *testing.T
 	clock  moments
 	each   int // messages that an end sends
 	ways   [busySessions][2]*way
-	lost   atomic.Int64 // operations that lost too many races
+	vague  bool         // the store is
+	lost   atomic.Int64 // operations that lost too many races, or had no answer
 	failed atomic.Bool
 }
 
@@ -83,6 +116,9 @@ func delivery(state int, did string) (int, bool) {
 	return state, state == 2 // a duplicate
 }
 
+// count is a counter that gives out 0, 1, 2, and so on.
+func count(next, got uint32) (uint32, bool) { return next + 1, got == next }
+
 // sending is the order of all that one end sends on one session that nobody
 // renews: a chain that was left does not come back.
 func sending(last, got counter) (counter, bool) {
@@ -90,7 +126,12 @@ func sending(last, got counter) (counter, bool) {
 }
 
 func busy(t *testing.T, store keystore.Store, devices int) {
-	w := &town{t: t, each: 60}
+	v, isVague := store.(*vague)
+	if !isVague {
+		v = &vague{}
+	}
+	v.clear.Store(true)
+	w := &town{t: t, each: 60, vague: isVague}
 	if testing.Short() {
 		w.each = 20
 	}
@@ -111,6 +152,7 @@ func busy(t *testing.T, store keystore.Store, devices int) {
 		begin(t, hub[0], peer[0])
 		w.send(hub[0], w.ways[i][0])
 	}
+	v.clear.Store(false)
 	var all sync.WaitGroup
 	for i := range w.ways {
 		for end := range 2 {
@@ -129,10 +171,10 @@ func busy(t *testing.T, store keystore.Store, devices int) {
 		}
 	}
 	w.judge()
-	if devices == 1 {
+	if devices == 1 && !w.vague {
 		require.Zero(t, w.lost.Load())
 	}
-	t.Logf("%d moments, %d operations lost too many races", w.clock.last.Load(), w.lost.Load())
+	t.Logf("%d moments, %d operations once more", w.clock.last.Load(), w.lost.Load())
 }
 
 // renews tells whether session i is begun anew now and then.
@@ -176,7 +218,7 @@ func (w *town) check(err error) {
 func (w *town) persist(f func() error) (at call[error]) {
 	at.from = w.clock.now()
 	err := f()
-	for again := 0; conflict(err) && again < 1000; again++ {
+	for again := 0; (conflict(err) || w.vague && errors.Is(err, keystore.ErrCommitUnknown)) && again < 1000; again++ {
 		w.lost.Add(1)
 		err = f()
 	}
@@ -380,7 +422,7 @@ func (w *town) judge() {
 	used := map[counter]bool{}
 	for i, ends := range w.ways {
 		for _, y := range ends {
-			y.judge(w.t, renews(i))
+			y.judge(w, renews(i))
 			for _, c := range y.chains {
 				require.False(w.t, used[c.did], "counter %d of a chain twice", c.did.n)
 				used[c.did] = true
@@ -390,24 +432,35 @@ func (w *town) judge() {
 	require.Greater(w.t, len(used), busySessions*2*w.each*9/10)
 }
 
-func (y *way) judge(t *testing.T, renewed bool) {
+func (y *way) judge(w *town, renewed bool) {
+	counting, reading, following := count, delivery, sending
+	if w.vague {
+		counting = func(next, got uint32) (uint32, bool) { return got + 1, got >= next }
+		reading = func(state int, did string) (int, bool) {
+			if did == "read" || did == "again" { // two who get the first result look alike
+				return 1, state < 2
+			}
+			return delivery(state, did)
+		}
+		following = func(last, got counter) (counter, bool) { return got, got.chain != last.chain || got.n > last.n }
+	}
 	chains := map[string][]call[uint32]{}
 	for _, c := range y.chains {
 		chains[c.did.chain] = append(chains[c.did.chain], call[uint32]{c.from, c.to, c.did.n})
 	}
 	for _, calls := range chains {
-		require.True(t, linearizable(0, calls, count), "the counters of a chain: %v", calls)
+		require.True(w.t, linearizable(0, calls, counting), "the counters of a chain: %v", calls)
 	}
 	for _, p := range y.mail {
 		if p.m == nil {
 			continue
 		}
 		reads := slices.DeleteFunc(slices.Clone(p.did), func(c call[string]) bool { return c.did != "read" })
-		require.Len(t, reads, 1)
-		require.True(t, linearizable(0, p.did, delivery), "what became of a message: %v", p.did)
+		require.True(w.t, len(reads) == 1 || w.vague, "%v", p.did)
+		require.True(w.t, linearizable(0, p.did, reading), "what became of a message: %v", p.did)
 	}
 	if !renewed {
 		var start counter
-		require.True(t, linearizable(start, y.chains, sending), "the order of what was sent")
+		require.True(w.t, linearizable(start, y.chains, following), "the order of what was sent")
 	}
 }

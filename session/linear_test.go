@@ -65,9 +65,6 @@ func linearizable[S comparable, O any](start S, calls []call[O], step func(S, O)
 	return search(0, start)
 }
 
-// count is a counter that gives out 0, 1, 2, and so on.
-func count(next, got uint32) (uint32, bool) { return next + 1, got == next }
-
 func TestLinearizable(t *testing.T) {
 	type c = call[uint32]
 	for _, x := range []struct {

@@ -94,7 +94,8 @@ func (d *Device) rerun(t *Tx, f func(*Tx) error) error {
 // where another process may have given them the same: two ciphertexts of one
 // counter lead to one state, and two may count from 5 to 6. So what was
 // encrypted is dropped, and encrypted anew; of an Update, which holds more than
-// that, the caller is told.
+// that, the caller is told. A message that two decrypt in one millisecond is
+// then new to both, which loses nothing: its ID is one.
 func (t *Tx) judge(err error) (repeat bool, _ error) {
 	if conflict := (*keystore.ConflictError)(nil); errors.As(err, &conflict) {
 		return true, err
