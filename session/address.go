@@ -49,7 +49,7 @@ func binding(from, to Address) []byte {
 	if err != nil {
 		return nil
 	}
-	return wire.AppendAddressBinding(nil, sender, from.Device, recipient, to.Device)
+	return wire.AppendAddressBinding(make([]byte, 0, 36), sender, from.Device, recipient, to.Device)
 }
 
 // isSelf reports whether a peer with this identity key is another device of

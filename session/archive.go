@@ -45,9 +45,9 @@ func (b *book) renew(s *ratchet.Session) { b.Current, b.Next = nil, s }
 
 // write puts the record "session" back. In most operations it grows little.
 func (b *book) write() {
-	e := b.t.entry(b.t.d.sessionKey(b.peer))
-	value := append(make([]byte, 0, len(e.rec.Value)+512), format)
-	e.op, e.value = keystore.Put, wire.AppendSessionIndex(value, &b.SessionIndex)
+	k := b.t.d.sessionKey(b.peer)
+	value := append(make([]byte, 0, len(b.t.entry(k).rec.Value)+512), format)
+	b.t.set(k, wire.AppendSessionIndex(value, &b.SessionIndex))
 }
 
 // current parses the current session; nil where there is none.

@@ -99,10 +99,10 @@ func (d *Device) inbound(from Address, m *Message, o *DecryptOptions) (*inbound,
 	if err != nil {
 		return nil, err
 	}
-	if o == nil {
-		o = &DecryptOptions{}
+	in := &inbound{d: d, from: from}
+	if o != nil {
+		in.opts = *o
 	}
-	in := &inbound{d: d, from: from, opts: o}
 	if err := in.parse(m); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ type inbound struct {
 	t    *Tx
 	now  uint64
 	from Address
-	opts *DecryptOptions
+	opts DecryptOptions
 
 	id            MessageID
 	raw           []byte // the SignalMessage, inner or whole
@@ -130,7 +130,7 @@ type inbound struct {
 
 	book   *book
 	trust  *trust
-	budget *ratchet.Budget // of all archived sessions together
+	budget ratchet.Budget // of all archived sessions together
 }
 
 // parse reads the bytes.
@@ -173,15 +173,16 @@ func (in *inbound) open() (err error) {
 // run decrypts the message and stages it, or finds it staged. Everything that
 // is named in the message comes with one Load.
 func (in *inbound) run(t *Tx) (*Received, error) {
-	in.t, in.now, in.budget = t, in.d.now(), &ratchet.Budget{Left: budgetArchived}
-	load := append(in.d.sessionKeys(in.from), in.d.stagedKey(in.from.User, in.id))
+	in.t, in.now, in.budget.Left = t, in.d.now(), budgetArchived
+	staged := in.d.stagedKey(in.from.User, in.id)
+	load := append(in.d.sessionKeys(in.from), staged)
 	if in.begins {
 		load = append(load, in.preKeyKeys()...)
 	}
 	if err := t.loadBeside(in.d.sessionKey(in.from), load...); err != nil {
 		return nil, err
 	}
-	r, err := t.again(in.from.User, in.id)
+	r, err := t.again(staged, in.id)
 	if err != nil {
 		return nil, err
 	}
@@ -235,6 +236,7 @@ func (in *inbound) signal() (*Received, error) {
 type candidate struct {
 	s         *ratchet.Session
 	place     int
+	budget    ratchet.Budget // of its own, in place −1
 	plaintext []byte
 }
 
@@ -322,7 +324,8 @@ func (in *inbound) archived(match func(*wire.ArchivedNote) bool) ([]*candidate, 
 
 // attempt decrypts the message on one candidate.
 func (in *inbound) attempt(c *candidate) error {
-	plaintext, err := c.s.Decrypt(in.raw, in.limits(c))
+	o := in.limits(c)
+	plaintext, err := c.s.Decrypt(in.raw, &o)
 	if err != nil && c.place >= 0 {
 		in.budget.Left -= min(in.budget.Left, uint64(len(in.raw)/macStep))
 	}
@@ -335,22 +338,24 @@ func (in *inbound) attempt(c *candidate) error {
 
 // limits are what the message may cost on one candidate, and the addresses
 // that it must be bound to.
-func (in *inbound) limits(c *candidate) *ratchet.DecryptOptions {
+func (in *inbound) limits(c *candidate) (o ratchet.DecryptOptions) {
 	self := false
 	if remote, err := c.s.RemoteIdentity(); err == nil {
 		self = in.d.isSelf(in.from, remote.Bytes())
 	}
-	o := &ratchet.DecryptOptions{Addresses: binding(in.from, in.d.address)}
+	if in.msg.Addresses != nil {
+		o.Addresses = binding(in.from, in.d.address)
+	}
 	if self {
 		o.MaxJump = in.d.opts.SelfJump
 	}
 	switch {
 	case c.place >= 0:
-		o.MaxNewJump, o.Budget = jumpArchived, in.budget
+		o.MaxNewJump, o.Budget = jumpArchived, &in.budget
 	case self:
-		o.Budget = &ratchet.Budget{Left: budgetSelf}
+		c.budget.Left, o.Budget = budgetSelf, &c.budget
 	default:
-		o.Budget = &ratchet.Budget{Left: budgetCurrent}
+		c.budget.Left, o.Budget = budgetCurrent, &c.budget
 	}
 	if in.opts.Deep {
 		o.Budget = nil

@@ -12,6 +12,10 @@ import (
 // format is keystore.ErrNewerFormat, and the record stays as it is.
 const format = 1
 
+// prefix begins every value. It has no room behind it, so whoever appends to it
+// gets a slice of their own.
+var prefix = []byte{format}
+
 // ownOwner is the Owner of records about this device.
 const ownOwner = "-"
 
@@ -19,6 +23,7 @@ const ownOwner = "-"
 // internal/wire: device.go, and the records of the storage specification.
 const (
 	kindSelf       = "self"
+	kindUpkeep     = "upkeep"
 	kindNextID     = "nextid"
 	kindPreKey     = "prekey"
 	kindSigned     = "signed"
@@ -60,17 +65,17 @@ func (d *Device) archiveKey(a Address, name []byte) keystore.Key {
 }
 
 func (d *Device) stagedKey(user string, id MessageID) keystore.Key {
-	return d.key(kindStaged, user, hex.EncodeToString(id[:]))
+	return d.key(kindStaged, user, id.name())
 }
 
 func (d *Device) bodyKey(user string, id MessageID) keystore.Key {
-	return d.key(kindBody, user, hex.EncodeToString(id[:]))
+	return d.key(kindBody, user, id.name())
 }
 
 // markKey names the mark of a message that was acknowledged on a UTC day,
 // counted from 1970.
 func (d *Device) markKey(day uint64, id MessageID) keystore.Key {
-	return d.key(kindMark, strconv.FormatUint(day, 10), hex.EncodeToString(id[:]))
+	return d.key(kindMark, strconv.FormatUint(day, 10), id.name())
 }
 
 func (d *Device) eventKey(owner string, id EventID) keystore.Key {
@@ -80,7 +85,8 @@ func (d *Device) eventKey(owner string, id EventID) keystore.Key {
 // sessionKeys are the records that a message to or from a peer device needs
 // at least, those of the gate among them.
 func (d *Device) sessionKeys(a Address) []keystore.Key {
-	return append([]keystore.Key{d.sessionKey(a), d.identityKey(a), d.peerKey(a)}, d.gateKeys(a)...)
+	keys := append(make([]keystore.Key, 0, 4), d.sessionKey(a), d.identityKey(a), d.peerKey(a)) // and one more
+	return append(keys, d.gateKeys(a)...)
 }
 
 func deviceName(a Address) string { return strconv.FormatUint(uint64(a.Device), 10) }

@@ -34,13 +34,22 @@ type MessageID [32]byte
 // messageID hashes the length of the user name (4 bytes, big-endian), the name,
 // the device (4 bytes) and the message.
 func messageID(from Address, inner []byte) (id MessageID) {
+	var buf [64]byte // most names fit
+	head := binary.BigEndian.AppendUint32(buf[:0], uint32(len(from.User)))
+	head = append(head, from.User...)
+	head = binary.BigEndian.AppendUint32(head, from.Device)
 	h := sha256.New()
-	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(from.User))))
-	h.Write([]byte(from.User))
-	h.Write(binary.BigEndian.AppendUint32(nil, from.Device))
+	h.Write(head)
 	h.Write(inner)
 	h.Sum(id[:0])
 	return id
+}
+
+// name is id in records' names.
+func (id MessageID) name() string {
+	var buf [2 * len(id)]byte
+	hex.Encode(buf[:], id[:])
+	return string(buf[:])
 }
 
 // stage stores r, with what the gate makes of it, until it is acknowledged.
@@ -73,18 +82,19 @@ func (t *Tx) stage(r *Received) error {
 		t.expect(k, 0)
 		t.put(k, r.Plaintext)
 	}
-	body := wire.AppendStaged(nil, &rec)
-	if len(body) > wire.MaxDeviceRecord {
-		return fmt.Errorf("%w: note and events of %d bytes", ErrTooLarge, len(body))
+	value := wire.AppendStaged(prefix, &rec)
+	if len(value)-len(prefix) > wire.MaxDeviceRecord {
+		return fmt.Errorf("%w: note and events of %d bytes", ErrTooLarge, len(value))
 	}
-	t.put(d.stagedKey(r.From.User, r.ID), body)
+	t.set(d.stagedKey(r.From.User, r.ID), value)
 	t.check(d.peerKey(r.From))
 	return nil
 }
 
-// staged returns the loaded staged message of a user; nil when there is none.
-func (t *Tx) staged(user string, id MessageID) (*wire.Staged, error) {
-	body, ok, err := t.get(t.d.stagedKey(user, id))
+// staged returns the staged message in the loaded record k; nil when there is
+// none.
+func (t *Tx) staged(k keystore.Key) (*wire.Staged, error) {
+	body, ok, err := t.get(k)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -95,9 +105,10 @@ func (t *Tx) staged(user string, id MessageID) (*wire.Staged, error) {
 	return &rec, nil
 }
 
-// again returns the result of a message that is staged; nil when it is not.
-func (t *Tx) again(user string, id MessageID) (*Received, error) {
-	rec, err := t.staged(user, id)
+// again returns the result of a message that is staged in the loaded record k;
+// nil when it is not.
+func (t *Tx) again(k keystore.Key, id MessageID) (*Received, error) {
+	rec, err := t.staged(k)
 	if err != nil || rec == nil {
 		return nil, err
 	}
@@ -105,7 +116,7 @@ func (t *Tx) again(user string, id MessageID) (*Received, error) {
 		return nil, fmt.Errorf("%w: past its expiry", ErrDuplicate)
 	}
 	r := &Received{
-		ID: id, From: Address{User: user, Device: rec.Device}, Identity: identityOf(rec.Identity),
+		ID: id, From: Address{User: k.Owner, Device: rec.Device}, Identity: identityOf(rec.Identity),
 		Accepted: rec.Accepted, NoOneTimePreKey: rec.NoOneTimePreKey, Redelivered: true,
 		Plaintext: rec.Plaintext, Note: rec.Note, ReceivedAt: moment(rec.ReceivedAt), Expires: moment(rec.Expires),
 	}
@@ -114,7 +125,7 @@ func (t *Tx) again(user string, id MessageID) (*Received, error) {
 	}
 	switch {
 	case rec.Apart:
-		r.Plaintext, err = t.body(user, id)
+		r.Plaintext, err = t.body(k.Owner, id)
 	case r.Plaintext == nil:
 		r.Plaintext = []byte{}
 	}
@@ -197,7 +208,7 @@ func (t *Tx) retire(user string, id MessageID, day uint64) error {
 	if !t.has(k) {
 		return nil
 	}
-	rec, err := t.staged(user, id)
+	rec, err := t.staged(k)
 	if err != nil {
 		return err
 	}
@@ -244,5 +255,5 @@ func (d *Device) listed(ctx context.Context, rec keystore.Record) (*Received, er
 	}
 	t := d.begin(ctx)
 	t.recs = append(t.recs, entry{rec: rec})
-	return t.again(rec.Key.Owner, MessageID(id))
+	return t.again(rec.Key, MessageID(id))
 }

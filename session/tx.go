@@ -262,9 +262,13 @@ func (t *Tx) expect(k keystore.Key, version uint64) {
 
 // put sets the body of a record.
 func (t *Tx) put(k keystore.Key, body []byte) {
+	t.set(k, append(append(make([]byte, 0, 1+len(body)), format), body...))
+}
+
+// set sets the value of a record: prefix and body.
+func (t *Tx) set(k keystore.Key, value []byte) {
 	e := t.entry(k)
-	e.op = keystore.Put
-	e.value = append(append(make([]byte, 0, 1+len(body)), format), body...)
+	e.op, e.value = keystore.Put, value
 }
 
 // del removes a record; it may be absent.

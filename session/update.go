@@ -47,7 +47,7 @@ func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error)
 }
 
 // kept are the kinds of records that only this package writes.
-var kept = []string{kindSelf, kindNextID, kindPreKey, kindSigned, kindKEM, kindLastResort, kindBaseKey, kindPeer,
+var kept = []string{kindSelf, kindUpkeep, kindNextID, kindPreKey, kindSigned, kindKEM, kindLastResort, kindBaseKey, kindPeer,
 	kindIdentity, kindSession, kindArchive, kindStaged, kindBody, kindMark, kindEvent}
 
 // own returns k as a key of the Device, whatever its Scope.
@@ -227,10 +227,11 @@ func (t *Tx) Staged(from Address, inner []byte) (*Received, error) {
 		return nil, err
 	}
 	id := messageID(from, inner)
-	if err := t.load(t.d.stagedKey(from.User, id)); err != nil {
+	k := t.d.stagedKey(from.User, id)
+	if err := t.load(k); err != nil {
 		return nil, err
 	}
-	r, err := t.again(from.User, id)
+	r, err := t.again(k, id)
 	if r != nil || err != nil {
 		return r, err
 	}
