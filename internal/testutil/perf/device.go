@@ -70,7 +70,7 @@ func friends(open func() keystore.Store) (alice, bob *side) {
 	}
 	alice, bob = newSide(1, open()), newSide(2, open())
 	alice.begin(bob)
-	for range 3 {
+	for range 2 {
 		talk(alice, bob)
 	}
 	return alice, bob

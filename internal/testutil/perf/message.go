@@ -20,14 +20,16 @@ func newPair() (alice, bob *ratchet.Session) {
 	alice = must(ratchet.Initiate(&secret, &p, signed.PublicKey(), &ratchet.Pending{KEMCiphertext: make([]byte, 1569)}))
 	p.Local, p.Remote = p.Remote, p.Local
 	bob = ratchet.Accept(&secret, &p, signed, signed.PublicKey())
-	for range 3 {
+	for range 2 {
 		must(bob.Decrypt(must(alice.Encrypt(nil, nil)), nil))
 		must(alice.Decrypt(must(bob.Encrypt(nil, nil)), nil))
 	}
 	return alice, bob
 }
 
-// RatchetEncrypt is one message after the other, without an answer.
+// RatchetEncrypt is one message after the other, without an answer. The
+// post-quantum ratchet sends its header meanwhile, three chunks and then
+// interpolated ones; those of longer objects cost up to 4 µs more.
 func RatchetEncrypt(size int) Op {
 	return always("ratchet-encrypt", size, runsOf(size), func() func() {
 		alice, _ := newPair()
