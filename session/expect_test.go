@@ -45,6 +45,9 @@ var relied = map[string]string{
 	"Acknowledge large":              "+mark -body -staged",
 	"AcknowledgeEvents":              "-event",
 	"Update":                         "+draft +event +session +staged =identity =peer",
+	"Update of a feature":            "+body +staged =draft =peer",
+	"Decrypt at a gate":              "+seen +session +staged =identity =paid =peer",
+	"Encrypt at a gate":              "+session =identity =paid =seen",
 }
 
 func TestCommitsExpectWhatTheyReliedOn(t *testing.T) {

@@ -243,3 +243,46 @@ func TestSTO_05_TwoDevicesInTwoProcesses(t *testing.T) {
 		require.NoError(t, s.Close())
 	}
 }
+
+// A device in a file that may not grow any more loses nothing, and goes on when
+// there is room.
+func TestFullStore(t *testing.T) {
+	p := friends(t)
+	p.bob.acknowledges(t, p.bob.waiting(t)...)
+	path := filepath.Join(t.TempDir(), "store")
+	s := openBolt(t, path)
+	copyTo(t, s, p.bob.store)
+	require.NoError(t, s.Close())
+	open := func(size int64) (*side, *boltstore.Store) {
+		s, err := boltstore.Open(path, &boltstore.Options{MaxSize: size})
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		bob := &side{store: s, opts: p.bob.opts, identity: p.bob.identity}
+		bob.Device, err = session.Open(ctx, s, bobAddress, p.bob.opts)
+		require.NoError(t, err)
+		return bob, s
+	}
+	bob, s := open(256 << 10)
+	read := map[string]bool{}
+	var m *session.Message
+	for err := error(nil); err == nil; {
+		m = p.alice.send(t, p.bob, strings.Repeat("x", 20000))
+		var r *session.Received
+		if r, err = bob.Decrypt(ctx, aliceAddress, m, nil); err == nil {
+			read[string(r.ID[:])] = true
+			continue
+		}
+		refused(t, err, keystore.ErrFull)
+	}
+	require.NotEmpty(t, read)
+	require.Len(t, bob.waiting(t), len(read))
+	require.NoError(t, s.Close())
+	_, err := bob.Encrypt(ctx, aliceAddress, nil)
+	refused(t, err, keystore.ErrClosed)
+
+	bob, _ = open(0)
+	require.False(t, bob.reads(t, p.alice, m, strings.Repeat("x", 20000)).Redelivered)
+	require.Len(t, bob.waiting(t), len(read)+1)
+	bob.acknowledges(t, bob.waiting(t)...)
+	require.Empty(t, bob.list(t, "body", ""))
+}
