@@ -175,8 +175,10 @@ func (m *Memory) put(k Key, value []byte, version uint64) {
 		m.records[l] = names
 	}
 	old := names[k.Name].value
-	clear(old)
-	if c := cap(old); c < len(value) || c > 2*len(value) {
+	if c := cap(old); len(value) <= c && c <= 2*len(value) {
+		clear(old[min(len(value), len(old)):])
+	} else {
+		clear(old)
 		old = nil
 	}
 	names[k.Name] = entry{append(old[:0], value...), version}
