@@ -1,7 +1,9 @@
 package session
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -9,20 +11,48 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
+// idSpace is the number of prekey ids, which are 24 bits.
+const idSpace = 1 << 24
+
 // An allocator makes prekeys within an operation. The record "nextid" changes
 // with every allocation, so that no id ever returns and two processes never
 // give out the same one.
 type allocator struct {
 	wire.Secret
+	stock
 
-	t    *tx
+	t    *Tx
 	ids  wire.NextIDs
-	held map[string]map[uint32]*wire.StoredPreKey // by kind and id
+	made bool // an id was taken
 }
 
+// A stock is the prekeys that a store holds, by kind and id.
+type stock map[string]map[uint32]*held
+
+// preKeyKinds are the kinds of records in a stock.
+var preKeyKinds = []string{kindPreKey, kindSigned, kindKEM, kindLastResort}
+
+// A held is a prekey of the store. One whose record does not decode is damaged
+// and has its id only: it is nobody's, is left as it is, and keeps its id from
+// being given out.
+type held struct {
+	wire.StoredPreKey
+
+	id      uint32
+	key     keystore.Key
+	version uint64
+	damaged bool
+}
+
+// lasts reports whether more than one session may begin with the prekey.
+func (h *held) lasts() bool { return h.key.Kind == kindSigned || h.key.Kind == kindLastResort }
+
+// active reports whether a directory has the prekey, or should.
+func (h *held) active() bool { return !h.damaged && h.Retired == 0 }
+
 // allocator reads the ids and what the store holds.
-func (t *tx) allocator() (*allocator, error) {
-	a := &allocator{t: t, ids: wire.NextIDs{PreKey: 1, SignedPreKey: 1, KEMPreKey: 1}, held: make(map[string]map[uint32]*wire.StoredPreKey)}
+func (t *Tx) allocator() (*allocator, error) {
+	a := &allocator{t: t, stock: make(stock), ids: wire.NextIDs{PreKey: 1, SignedPreKey: 1, KEMPreKey: 1}}
 	next := t.d.key(kindNextID, ownOwner, "")
 	if err := t.load(next); err != nil {
 		return nil, err
@@ -36,7 +66,7 @@ func (t *tx) allocator() (*allocator, error) {
 			return nil, corrupt(err)
 		}
 	}
-	for _, kind := range []string{kindPreKey, kindSigned, kindKEM, kindLastResort} {
+	for _, kind := range preKeyKinds {
 		if err := a.list(kind); err != nil {
 			return nil, err
 		}
@@ -46,51 +76,84 @@ func (t *tx) allocator() (*allocator, error) {
 
 func (a *allocator) list(kind string) error {
 	d := a.t.d
-	a.held[kind] = make(map[uint32]*wire.StoredPreKey)
+	a.stock[kind] = make(map[uint32]*held)
 	for rec, err := range d.store.List(a.t.ctx, d.scope, kind, ownOwner) {
 		if err != nil {
 			return err
 		}
-		body, err := unformat(kind, rec.Value)
-		if err != nil {
+		id, ok := parseDecimal(rec.Key.Name)
+		if !ok {
+			continue // no message names it
+		}
+		if a.stock[kind][id], err = hold(id, &rec); err != nil {
 			return err
 		}
-		stored, err := wire.ParseStoredPreKey(body)
-		if err != nil {
-			return corrupt(err)
-		}
-		id, err := recordID(kind, stored.Record)
-		if err != nil {
-			return err
-		}
-		a.held[kind][id] = &stored
 	}
 	return nil
 }
 
-func recordID(kind string, record []byte) (uint32, error) {
+// hold reads a record of a prekey. Damage is no error, a newer format is.
+func hold(id uint32, rec *keystore.Record) (*held, error) {
+	h := &held{id: id, key: rec.Key, version: rec.Version}
+	body, err := unformat(rec.Key.Kind, rec.Value)
+	if errors.Is(err, keystore.ErrNewerFormat) {
+		return nil, err
+	}
+	if err == nil {
+		h.StoredPreKey, err = wire.ParseStoredPreKey(body)
+	}
+	if err == nil {
+		err = h.decodes()
+	}
+	if err != nil {
+		h.StoredPreKey, h.damaged = wire.StoredPreKey{}, true
+	}
+	return h, nil
+}
+
+// decodes says whether the record is one of the id in its key. A KEM key, which
+// takes longest, is looked at only where somebody may have to be told of it.
+func (h *held) decodes() error {
+	id, public, err := halves(h.key.Kind, h.Record)
+	switch {
+	case err != nil:
+	case id != h.id:
+		err = errRecordName
+	case h.key.Kind == kindPreKey, h.key.Kind == kindSigned:
+		_, err = keys.ParsePublicKey(public)
+	case h.key.Kind == kindLastResort, h.Published|h.Retired == 0:
+		_, err = keys.ParseKEMPublicKey(public)
+	}
+	return err
+}
+
+// decimal is how an id stands in a record's key.
+func decimal(id uint32) string { return strconv.FormatUint(uint64(id), 10) }
+
+func parseDecimal(name string) (id uint32, ok bool) {
+	n, err := strconv.ParseUint(name, 10, 32)
+	return uint32(n), err == nil && decimal(uint32(n)) == name
+}
+
+// halves returns the id and the public key in the record of a prekey.
+func halves(kind string, record []byte) (id uint32, public []byte, err error) {
 	if kind == kindPreKey {
 		rec, err := wire.ParsePreKeyRecord(record)
-		if err != nil {
-			return 0, corrupt(err)
-		}
-		return rec.ID, nil
+		return rec.ID, rec.Public, err
 	}
 	rec, err := wire.ParseSignedPreKeyRecord(record)
-	if err != nil {
-		return 0, corrupt(err)
-	}
-	return rec.ID, nil
+	return rec.ID, rec.Public, err
 }
 
 // id takes the next id of a space, 24 bits, passing over those in use.
 func (a *allocator) id(next *uint32, kinds ...string) uint32 {
+	a.made = true
 	for {
 		id := *next % idSpace
 		*next = id + 1
 		used := false
 		for _, kind := range kinds {
-			used = used || a.held[kind][id] != nil
+			used = used || a.stock[kind][id] != nil
 		}
 		if !used {
 			return id
@@ -99,90 +162,119 @@ func (a *allocator) id(next *uint32, kinds ...string) uint32 {
 }
 
 // add stores a new prekey.
-func (a *allocator) add(kind string, id uint32, record []byte, published uint64) {
-	d := a.t.d
-	stored := &wire.StoredPreKey{Record: record, Created: d.now(), Published: published}
-	a.held[kind][id] = stored
-	k := d.idKey(kind, id)
-	a.t.expect(k, 0)
-	a.t.put(k, wire.AppendStoredPreKey(nil, stored))
+func (a *allocator) add(kind string, id uint32, record []byte, retired uint64) {
+	h := &held{id: id, key: a.t.d.idKey(kind, id)}
+	h.StoredPreKey = wire.StoredPreKey{Record: record, Created: a.t.d.now(), Retired: retired}
+	a.stock[kind][id] = h
+	a.t.expect(h.key, 0)
+	a.t.put(h.key, wire.AppendStoredPreKey(nil, &h.StoredPreKey))
 }
 
-// close stores the ids.
+// close stores the ids, if any was taken.
 func (a *allocator) close() {
-	a.t.put(a.t.d.key(kindNextID, ownOwner, ""), wire.AppendNextIDs(nil, &a.ids))
+	if a.made {
+		a.t.put(a.t.d.key(kindNextID, ownOwner, ""), wire.AppendNextIDs(nil, &a.ids))
+	}
 }
 
-// preKey makes a one-time prekey.
-func (a *allocator) preKey(published uint64) x3dh.PreKey {
+// preKey makes a one-time prekey. One that goes to nobody but a single peer is
+// retired from the start.
+func (a *allocator) preKey(retired uint64) x3dh.PreKey {
 	private := keys.GeneratePrivateKey()
 	out := x3dh.PreKey{ID: a.id(&a.ids.PreKey, kindPreKey), Key: private.PublicKey()}
 	rec := wire.PreKeyRecord{ID: out.ID, Public: out.Key.Bytes(), Private: private.Bytes()}
-	a.add(kindPreKey, out.ID, wire.AppendPreKeyRecord(nil, &rec), published)
+	a.add(kindPreKey, out.ID, wire.AppendPreKeyRecord(nil, &rec), retired)
 	return out
 }
 
 // kem makes a KEM prekey, one-time or last resort by kind.
-func (a *allocator) kem(kind string, published uint64) x3dh.KEMPreKey {
+func (a *allocator) kem(kind string, retired uint64) x3dh.KEMPreKey {
 	private := keys.GenerateKEMPrivateKey()
 	out := x3dh.KEMPreKey{ID: a.id(&a.ids.KEMPreKey, kindKEM, kindLastResort), Key: private.Public()}
 	out.Signature = a.t.d.identity.SignKEMPreKey(out.Key)
 	rec := wire.SignedPreKeyRecord{ID: out.ID, Public: out.Key.Bytes(), Private: private.Bytes(),
 		Signature: out.Signature, Created: a.t.d.now()}
-	a.add(kind, out.ID, wire.AppendSignedPreKeyRecord(nil, &rec), published)
+	a.add(kind, out.ID, wire.AppendSignedPreKeyRecord(nil, &rec), retired)
 	return out
 }
 
-// signed returns the newest signed prekey, made if there is none.
+// signed returns the current signed prekey, made if there is none.
 func (a *allocator) signed() (x3dh.SignedPreKey, error) {
-	if stored := newest(a.held[kindSigned]); stored != nil {
-		return publicSigned(stored.Record)
+	if h := a.current(kindSigned); h != nil {
+		return publicSigned(h.Record)
 	}
 	private := keys.GeneratePrivateKey()
 	out := x3dh.SignedPreKey{ID: a.id(&a.ids.SignedPreKey, kindSigned), Key: private.PublicKey()}
 	out.Signature = a.t.d.identity.SignPreKey(out.Key)
 	rec := wire.SignedPreKeyRecord{ID: out.ID, Public: out.Key.Bytes(), Private: private.Bytes(),
 		Signature: out.Signature, Created: a.t.d.now()}
-	a.add(kindSigned, out.ID, wire.AppendSignedPreKeyRecord(nil, &rec), a.t.d.now())
+	a.add(kindSigned, out.ID, wire.AppendSignedPreKeyRecord(nil, &rec), 0)
 	return out, nil
 }
 
-// lastResort returns the newest last-resort KEM prekey, made if there is none.
+// lastResort returns the current last-resort KEM prekey, made if there is none.
 func (a *allocator) lastResort() (x3dh.KEMPreKey, error) {
-	if stored := newest(a.held[kindLastResort]); stored != nil {
-		return publicKEM(stored.Record)
+	if h := a.current(kindLastResort); h != nil {
+		return publicKEM(h.Record)
 	}
-	return a.kem(kindLastResort, a.t.d.now()), nil
+	return a.kem(kindLastResort, 0), nil
 }
 
-// unpublished returns the one-time prekeys that no directory has, by id.
-func (a *allocator) unpublished() (ones []x3dh.PreKey, kems []x3dh.KEMPreKey, err error) {
-	for _, id := range sorted(a.held[kindPreKey]) {
-		rec, err := wire.ParsePreKeyRecord(a.held[kindPreKey][id].Record)
-		if err != nil {
-			return nil, nil, corrupt(err)
-		}
-		public, err := keys.ParsePublicKey(rec.Public)
-		if err != nil {
-			return nil, nil, corrupt(err)
-		}
-		ones = append(ones, x3dh.PreKey{ID: id, Key: public})
+// fill makes one-time prekeys up to n of each kind.
+func (a *allocator) fill(n int) {
+	for range n - a.count(kindPreKey) {
+		a.preKey(0)
 	}
-	for _, id := range sorted(a.held[kindKEM]) {
-		k, err := publicKEM(a.held[kindKEM][id].Record)
-		if err != nil {
-			return nil, nil, err
-		}
-		kems = append(kems, k)
+	for range n - a.count(kindKEM) {
+		a.kem(kindKEM, 0)
 	}
-	return ones, kems, nil
 }
 
-// sorted returns the ids of the prekeys that no directory has, ascending.
-func sorted(held map[uint32]*wire.StoredPreKey) []uint32 {
+// publication returns what a directory should have: the lasting prekeys, made
+// if there are none, and the one-time ones that it has not, by id.
+func (a *allocator) publication() (*x3dh.Publication, error) {
+	d := a.t.d
+	out := &x3dh.Publication{RegistrationID: d.regID, DeviceID: d.address.Device, IdentityKey: d.identity.Public()}
+	var err error
+	if out.SignedPreKey, err = a.signed(); err != nil {
+		return nil, err
+	}
+	if out.LastResort, err = a.lastResort(); err != nil {
+		return nil, err
+	}
+	for _, id := range a.unpublished(kindPreKey) {
+		k, err := publicOneTime(a.stock[kindPreKey][id].Record)
+		if err != nil {
+			return nil, err
+		}
+		out.PreKeys = append(out.PreKeys, k)
+	}
+	for _, id := range a.unpublished(kindKEM) {
+		k, err := publicKEM(a.stock[kindKEM][id].Record)
+		if err != nil {
+			return nil, err
+		}
+		out.KEMPreKeys = append(out.KEMPreKeys, k)
+	}
+	return out, nil
+}
+
+// count counts the one-time prekeys of a kind that a directory has or should.
+func (s stock) count(kind string) (n int) {
+	for _, h := range s[kind] {
+		if h.active() {
+			n++
+		}
+	}
+	return n
+}
+
+// unpublished returns the ids of the prekeys of a kind that no directory has
+// and one should, ascending.
+func (s stock) unpublished(kind string) []uint32 {
 	var ids []uint32
-	for id, stored := range held {
-		if stored.Published == 0 {
+	for id, h := range s[kind] {
+		if h.active() && h.Published == 0 {
 			ids = append(ids, id)
 		}
 	}
@@ -190,17 +282,27 @@ func sorted(held map[uint32]*wire.StoredPreKey) []uint32 {
 	return ids
 }
 
-// newest returns the prekey made last; of two made at once, the one with the
-// higher id.
-func newest(held map[uint32]*wire.StoredPreKey) *wire.StoredPreKey {
-	var out *wire.StoredPreKey
-	var at uint32
-	for id, stored := range held {
-		if out == nil || stored.Created > out.Created || stored.Created == out.Created && id > at {
-			out, at = stored, id
+// current returns the prekey of a kind made last, of those that were not
+// replaced; of two made at once, the one with the higher id.
+func (s stock) current(kind string) (out *held) {
+	for id, h := range s[kind] {
+		if h.active() && (out == nil || h.Created > out.Created || h.Created == out.Created && id > out.id) {
+			out = h
 		}
 	}
 	return out
+}
+
+func publicOneTime(record []byte) (out x3dh.PreKey, err error) {
+	rec, err := wire.ParsePreKeyRecord(record)
+	if err != nil {
+		return out, corrupt(err)
+	}
+	public, err := keys.ParsePublicKey(rec.Public)
+	if err != nil {
+		return out, corrupt(err)
+	}
+	return x3dh.PreKey{ID: rec.ID, Key: public}, nil
 }
 
 func publicSigned(record []byte) (out x3dh.SignedPreKey, err error) {
@@ -228,7 +330,7 @@ func publicKEM(record []byte) (out x3dh.KEMPreKey, err error) {
 }
 
 // storedPreKey reads a loaded prekey record; nil where there is none.
-func (t *tx) storedPreKey(k keystore.Key) (*wire.StoredPreKey, error) {
+func (t *Tx) storedPreKey(k keystore.Key) (*wire.StoredPreKey, error) {
 	body, ok, err := t.get(k)
 	if err != nil || !ok {
 		return nil, err
@@ -241,7 +343,7 @@ func (t *tx) storedPreKey(k keystore.Key) (*wire.StoredPreKey, error) {
 }
 
 // preKeyRecord reads a loaded one-time prekey; nil where there is none.
-func (t *tx) preKeyRecord(k keystore.Key) (*wire.PreKeyRecord, error) {
+func (t *Tx) preKeyRecord(k keystore.Key) (*wire.PreKeyRecord, error) {
 	stored, err := t.storedPreKey(k)
 	if err != nil || stored == nil {
 		return nil, err
@@ -254,7 +356,7 @@ func (t *tx) preKeyRecord(k keystore.Key) (*wire.PreKeyRecord, error) {
 }
 
 // signedRecord reads a loaded signed or KEM prekey; nil where there is none.
-func (t *tx) signedRecord(k keystore.Key) (*wire.SignedPreKeyRecord, error) {
+func (t *Tx) signedRecord(k keystore.Key) (*wire.SignedPreKeyRecord, error) {
 	stored, err := t.storedPreKey(k)
 	if err != nil || stored == nil {
 		return nil, err

@@ -67,6 +67,7 @@ func meetings(t *testing.T) (p *pair, all map[string]keystore.Key, ops map[strin
 	first := p.alice.send(t, p.bob, "first")
 	bundleOf(t, p.bob)
 	p.plant(t, ids{4, 4, 4}, false)
+	p.bob.put(t, p.bob.key("upkeep", "-", ""), wire.AppendUpkeep(nil, &wire.Upkeep{Swept: 1}))
 	bundle := bundleOf(t, p.alice)
 	record, err := p.bob.ExportSession(ctx, aliceAddress)
 	require.NoError(t, err)
@@ -82,6 +83,8 @@ func meetings(t *testing.T) (p *pair, all map[string]keystore.Key, ops map[strin
 	return p, all, map[string]func(*session.Device) error{
 		"Publish":  func(d *session.Device) error { _, err := d.Publish(ctx); return err },
 		"Bundle":   func(d *session.Device) error { _, err := d.Bundle(ctx); return err },
+		"Upkeep":   func(d *session.Device) error { _, err := d.Upkeep(ctx); return err },
+		"Due":      func(d *session.Device) error { _, err := d.Due(ctx); return err },
 		"first":    decrypt(first),
 		"any":      decrypt(hostile(0, 1, 3)), // all sessions are looked at, none is right
 		"Encrypt":  func(d *session.Device) error { _, err := d.Encrypt(ctx, aliceAddress, nil); return err },
@@ -98,11 +101,12 @@ func meetings(t *testing.T) (p *pair, all map[string]keystore.Key, ops map[strin
 // whoever needs it says so and leaves everything as it is, the others work.
 func TestDamagedRecords(t *testing.T) {
 	needs := map[string][]string{
-		"nextid":     {"Publish", "Bundle"},
-		"prekey":     {"Publish", "Bundle", "first"},
-		"signed":     {"Publish", "Bundle", "first"},
-		"kem":        {"Publish", "Bundle"},
-		"lastresort": {"Publish", "Bundle", "first"},
+		"nextid":     {"Publish", "Bundle", "Upkeep", "Due"},
+		"upkeep":     {"Upkeep", "Due"},
+		"prekey":     {"Publish", "Bundle", "Upkeep", "Due", "first"},
+		"signed":     {"Publish", "Bundle", "Upkeep", "Due", "first"},
+		"kem":        {"Publish", "Bundle", "Upkeep", "Due"},
+		"lastresort": {"Publish", "Bundle", "Upkeep", "Due", "first"},
 		"identity":   {"first", "any", "Encrypt", "Identity", "Import", "Begin", "Accept"},
 		"session":    {"first", "any", "Encrypt", "Export", "Import", "Begin", "Accept", "Archive"},
 		"archive":    {"any", "Export", "Accept"},
@@ -112,7 +116,8 @@ func TestDamagedRecords(t *testing.T) {
 	for kind, who := range needs {
 		for value, want := range values {
 			for name, op := range ops {
-				passedOver := kind == "archive" && want != keystore.ErrNewerFormat && (name != "Export" || value != "")
+				unneeded := slices.Contains([]string{"Publish", "Bundle", "Upkeep", "Due"}, name) && kind != "nextid"
+				passedOver := (kind == "archive" || unneeded) && want != keystore.ErrNewerFormat && (name != "Export" || value != "")
 				bob := p.bob.reopen(t)
 				bob.write(t, all[kind], []byte(value))
 				before := testutil.StoreDigest(t, bob.store)
@@ -142,11 +147,33 @@ func TestDamagedPreKeys(t *testing.T) {
 			}
 		}
 	}
-	// Publishing needs them too: of those that no directory has, or that last.
+}
+
+// Prekeys that nobody can be told of are nobody's: others take their place, and
+// theirs they keep, with their id.
+func TestDamagedPreKeysArePassedOver(t *testing.T) {
 	for _, kind := range []string{"prekey", "kem", "signed", "lastresort"} {
-		p, all, ops := meetings(t)
-		p.bob.put(t, all[kind], wire.AppendStoredPreKey(nil, &wire.StoredPreKey{Record: []byte{0x08, 0x03}, Created: math.MaxInt64}))
-		p.unharmedStores(t, func() { refused(t, ops["Publish"](p.bob.Device), session.ErrCorrupt) })
+		for _, value := range []string{"\x01\xFF", "", "\x01" + string(wire.AppendStoredPreKey(nil, &wire.StoredPreKey{Record: []byte{0x08, 0x03}, Created: math.MaxInt64}))} {
+			p, all, _ := meetings(t)
+			due, err := p.bob.Due(ctx)
+			require.NoError(t, err)
+			require.Zero(t, due.Damaged)
+			p.bob.write(t, all[kind], []byte(value))
+			due, err = p.bob.Due(ctx)
+			require.NoError(t, err)
+			require.Equal(t, 1, due.Damaged, "%s %q", kind, value)
+			publication, err := p.bob.Upkeep(ctx)
+			require.NoError(t, err)
+			require.NoError(t, publication.Verify())
+			require.Equal(t, value, string(p.bob.load(t, all[kind]).Value))
+			due, err = p.bob.Due(ctx)
+			require.NoError(t, err)
+			require.Equal(t, []int{1, 100, 100}, []int{due.Damaged, due.PreKeys, due.KEMPreKeys})
+			again, err := p.bob.Publish(ctx)
+			require.NoError(t, err)
+			require.Equal(t, publication.Bytes(), again.Bytes())
+			require.NoError(t, p.bob.MarkPublished(ctx, publication))
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 var relied = map[string]string{
 	"Create":                         "+self",
 	"Publish":                        "+kem +nextid +prekey",
-	"MarkPublished":                  "+kem +prekey",
+	"MarkPublished":                  "+kem +lastresort +prekey +signed",
 	"Bundle":                         "+kem +nextid +prekey",
 	"Begin":                          "+identity +session =peer",
 	"Begin again":                    "+archive +session =identity =peer",

@@ -69,6 +69,7 @@ func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 		}
 	}, map[string]any{
 		"Device": p.alice.Device, "Address": aliceAddress, "Message": m, "MessageType": m.Type, "Options": session.Options{},
+		"PreKeyPolicy": session.PreKeyPolicy{}, "Due": session.Due{},
 		"DecryptOptions": session.DecryptOptions{Identity: new(keys.IdentityKey)},
 		"Event":          session.Event{Kind: session.IdentityChanged, Address: aliceAddress, Accepted: p.alice.Identity(), Seen: p.bob.Identity()},
 		"EventKind":      session.IdentityChanged, "EventID": session.EventID{1}, "MessageID": r.ID,

@@ -51,6 +51,8 @@ type Options struct {
 	// may be; 0 is 100,000. More than that is ErrTooExpensive, unless it is
 	// decrypted with DecryptOptions.Deep.
 	SelfJump uint32
+	// PreKeys says how many prekeys there are, and for how long.
+	PreKeys PreKeyPolicy
 	// Gate is asked before a message leaves, and sees what arrives; nil is
 	// none.
 	Gate Gate

@@ -1,0 +1,169 @@
+package session
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+const (
+	// sweepBatch is how many records are removed in one commit.
+	sweepBatch = 500
+	// maxSweptDays is how many days upkeep may have been away for marks to be
+	// looked for day by day.
+	maxSweptDays = 60
+)
+
+// room takes room for a record in this commit, if there is some.
+func (u *upkeep) room() bool {
+	if u.more = u.more || u.removed >= sweepBatch; u.more {
+		return false
+	}
+	u.removed++
+	return true
+}
+
+// remove deletes a record that was listed, if there is room.
+func (u *upkeep) remove(k keystore.Key, version uint64) bool {
+	if !u.room() {
+		return false
+	}
+	t := u.a.t
+	t.recs = append(t.recs, entry{rec: keystore.Record{Key: k, Version: version}, op: keystore.Delete})
+	return true
+}
+
+// sweep removes base keys of pairs that are gone, and counts those of the pair
+// in use. Once a day it removes all that is past its time. What was done is
+// written down when all of it is.
+func (u *upkeep) sweep(daily bool) error {
+	if daily {
+		for _, f := range []func() error{u.sweepMarks, u.sweepEvents, u.sweepStaged} {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+	}
+	n, err := u.sweepBaseKeys()
+	if err != nil || u.more {
+		return err
+	}
+	if daily {
+		u.last.Swept = u.now
+	}
+	u.last.SignedPreKey, u.last.LastResort, u.last.BaseKeys = 0, 0, n
+	if n > 0 {
+		u.last.SignedPreKey, u.last.LastResort = u.current(kindSigned).id, u.current(kindLastResort).id
+	}
+	return nil
+}
+
+// each calls f with the records of a kind and owner, which may be any, until
+// there is no more room. Those of a newer format, or of none, stay.
+func (u *upkeep) each(kind, owner string, f func(*keystore.Record)) error {
+	t := u.a.t
+	for rec, err := range t.d.store.List(t.ctx, t.d.scope, kind, owner) {
+		if err != nil {
+			return err
+		}
+		if _, err := unformat(kind, rec.Value); err != nil {
+			continue
+		}
+		if f(&rec); u.more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// sweepBaseKeys removes the base keys of pairs of which a prekey is gone, and
+// returns how many the current pair has. The check keeps away who has made a
+// prekey meanwhile.
+func (u *upkeep) sweepBaseKeys() (n uint64, err error) {
+	d, current := u.a.t.d, ""
+	if signed, kem := u.current(kindSigned), u.current(kindLastResort); signed != nil && kem != nil {
+		current = d.baseKeyKey(signed.id, kem.id, nil).Owner
+	}
+	removed := u.removed
+	err = u.each(kindBaseKey, "", func(rec *keystore.Record) {
+		switch {
+		case rec.Key.Owner == current:
+			n++
+		case u.orphaned(rec.Key.Owner):
+			u.remove(rec.Key, rec.Version)
+		}
+	})
+	if u.removed > removed {
+		u.a.t.check(d.key(kindNextID, ownOwner, ""))
+	}
+	return n, err
+}
+
+// orphaned reports whether one of a pair of prekeys is gone. Ids do not return.
+func (u *upkeep) orphaned(pair string) bool {
+	left, right, _ := strings.Cut(pair, ",")
+	signed, ok := parseDecimal(left)
+	kem, ok2 := parseDecimal(right)
+	return ok && ok2 && (u.stock[kindSigned][signed] == nil || u.stock[kindLastResort][kem] == nil)
+}
+
+// sweepMarks removes the marks of days before the last that are asked for, day
+// by day since the last sweep; or all that there are, when that was long ago or
+// the clock was wrong.
+func (u *upkeep) sweepMarks() error {
+	today, swept := u.now/dayMilli, u.last.Swept/dayMilli
+	remove := func(rec *keystore.Record) { u.remove(rec.Key, rec.Version) }
+	if u.last.Swept == 0 || swept > today || today-swept > maxSweptDays {
+		return u.each(kindMark, "", func(rec *keystore.Record) {
+			if day, err := strconv.ParseUint(rec.Key.Owner, 10, 64); err == nil && day+markDays < today {
+				remove(rec)
+			}
+		})
+	}
+	for day := max(swept, markDays) - markDays; day+markDays < today && !u.more; day++ {
+		if err := u.each(kindMark, strconv.FormatUint(day, 10), remove); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepEvents removes events past their time.
+func (u *upkeep) sweepEvents() error {
+	return u.each(kindEvent, "", func(rec *keystore.Record) {
+		if e, err := readEvent(rec); err == nil && eventExpired(e.At, u.now) {
+			u.remove(rec.Key, rec.Version)
+		}
+	})
+}
+
+// sweepStaged puts marks in the place of staged messages past their expiry.
+func (u *upkeep) sweepStaged() error {
+	var expired []keystore.Record
+	err := u.each(kindStaged, "", func(rec *keystore.Record) {
+		if staged, err := wire.ParseStaged(rec.Value[1:]); err == nil && past(staged.Expires, u.now) && u.room() {
+			expired = append(expired, *rec)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	t, today := u.a.t, u.now/dayMilli
+	for _, rec := range expired {
+		id, err := hex.DecodeString(rec.Key.Name)
+		if err != nil || len(id) != len(MessageID{}) {
+			continue // no message has this name
+		}
+		if err := t.load(t.d.markKey(today, MessageID(id))); err != nil {
+			return err
+		}
+		t.recs = append(t.recs, entry{rec: rec})
+		if err := t.retire(rec.Key.Owner, MessageID(id), today); err != nil {
+			return err
+		}
+	}
+	return nil
+}
