@@ -15,7 +15,7 @@ import (
 )
 
 // An officialDevice is a device of the official library, which runs in a child
-// process. It keeps all in memory, stages nothing and accepts no changed key.
+// process. It keeps all in memory, stages nothing and replaces no prekeys.
 type officialDevice struct {
 	peer     *interop.Peer
 	party    *interop.Party
@@ -60,6 +60,12 @@ func (d *officialDevice) Publish(context.Context) (*x3dh.Publication, error) {
 }
 
 func (d *officialDevice) MarkPublished(context.Context, *x3dh.Publication) error { return nil }
+
+func (d *officialDevice) Upkeep(context.Context) (*x3dh.Publication, error) { return nil, nil }
+
+func (d *officialDevice) Due(context.Context) (session.Due, error) {
+	return session.Due{At: time.Now().AddDate(1, 0, 0)}, nil
+}
 
 func (d *officialDevice) Begin(_ context.Context, peer session.Address, b *x3dh.Bundle) error {
 	return d.party.ProcessBundle(official(peer), interop.FromBundle(b), time.Time{})

@@ -28,6 +28,8 @@ type device interface {
 	Identity() keys.IdentityKey
 	Publish(context.Context) (*x3dh.Publication, error)
 	MarkPublished(context.Context, *x3dh.Publication) error
+	Upkeep(context.Context) (*x3dh.Publication, error)
+	Due(context.Context) (session.Due, error)
 	Begin(ctx context.Context, peer session.Address, b *x3dh.Bundle) error
 	Encrypt(ctx context.Context, peer session.Address, text []byte) (*session.Message, error)
 	Decrypt(ctx context.Context, from session.Address, m *session.Message, o *session.DecryptOptions) (*session.Received, error)
@@ -47,6 +49,7 @@ type person struct {
 
 	kick  chan struct{} // something is to be sent
 	crash atomic.Bool   // end after the next Decrypt, before anything is saved
+	due   time.Time     // when upkeep is; of receiveAll alone
 
 	mu      sync.Mutex
 	changed map[string]keys.IdentityKey // keys that were shown and not accepted, by name
@@ -88,7 +91,8 @@ func (p *person) catchUp(ctx context.Context) error {
 	var left []*session.Received
 	for r, err := range p.device.Unacknowledged(ctx) {
 		if err != nil {
-			return err
+			p.screen.show(event{Kind: troubleEvent, Text: err.Error()})
+			continue
 		}
 		left = append(left, r)
 	}
@@ -119,17 +123,14 @@ func (p *person) receiveAll(ctx context.Context) {
 	}
 }
 
-// publish uploads what the directory should have and does not. An upload that
-// comes twice does no harm, so nothing is marked before the relay has it.
+// publish uploads what the directory should have: at the start, and when the
+// directory may have lost it.
 func (p *person) publish(ctx context.Context) error {
 	pub, err := p.device.Publish(ctx)
 	if err != nil {
 		return err
 	}
-	if err := p.relay.publish(ctx, p.name, pub); err != nil {
-		return err
-	}
-	if err := p.device.MarkPublished(ctx, pub); err != nil {
+	if err := p.upload(ctx, pub); err != nil {
 		return err
 	}
 	p.isNews("", nil)
@@ -137,8 +138,39 @@ func (p *person) publish(ctx context.Context) error {
 	return nil
 }
 
-// receiveSome waits for mail.
+// upload brings prekeys to the directory. They are marked after it has them:
+// an upload that comes twice does no harm.
+func (p *person) upload(ctx context.Context, pub *x3dh.Publication) error {
+	if err := p.relay.publish(ctx, p.name, pub); err != nil {
+		return err
+	}
+	return p.device.MarkPublished(ctx, pub)
+}
+
+// upkeep replaces prekeys that are used up or old, when that is due.
+func (p *person) upkeep(ctx context.Context) error {
+	if time.Now().Before(p.due) {
+		return nil
+	}
+	pub, err := p.device.Upkeep(ctx)
+	if err != nil {
+		return err
+	}
+	if pub != nil { // the directory lacks some of it
+		if err := p.upload(ctx, pub); err != nil {
+			return err
+		}
+	}
+	next, err := p.device.Due(ctx)
+	p.due = next.At
+	return err
+}
+
+// receiveSome waits for mail, once all is kept up.
 func (p *person) receiveSome(ctx context.Context) error {
+	if err := p.upkeep(ctx); err != nil {
+		return err
+	}
 	mail, err := p.relay.mail(ctx, p.name)
 	if err != nil {
 		return err
@@ -162,6 +194,9 @@ func (p *person) receive(ctx context.Context, e envelope) error {
 	}
 	switch {
 	case err == nil:
+		if e.Type == session.TypePreKey {
+			p.due = time.Time{} // a prekey is used up
+		}
 		if p.crash.Load() {
 			p.die(e)
 		}

@@ -230,6 +230,7 @@ func TestStopWhileReceiving(t *testing.T) {
 		ani.sends(t, "budi", "one")
 
 		budi = newTestPerson(t, "budi", r.url, &stopping{Store: budi.store, after: stop, err: errStop})
+		budi.due = time.Now().Add(time.Hour)
 		err := budi.receiveSome(t.Context())
 		shown := drain(budi.watch)
 		if err == nil {
@@ -419,6 +420,39 @@ func TestIdentityChangeWhileWaiting(t *testing.T) {
 	require.NoError(t, budi.receiveSome(t.Context()))
 	budi.next(t, refusedEvent) // "one" was for the old phone
 	require.Equal(t, "two", budi.next(t, readEvent).Text)
+}
+
+// One-time prekeys that are used up are replaced; the lasting ones when they are
+// old.
+func TestUpkeep(t *testing.T) {
+	r := newTestRelay(t)
+	now := time.Now()
+	store := keystore.NewMemory()
+	d, err := session.Create(t.Context(), store, session.Account{Address: address("budi")}, &session.Options{
+		Now:     func() time.Time { return now },
+		PreKeys: session.PreKeyPolicy{OneTime: 3, Low: 3},
+	})
+	require.NoError(t, err)
+	budi := &testPerson{newPerson("budi", d, store, r.client, make(watch, 100)), nil, store}
+	require.NoError(t, budi.publish(t.Context()))
+	first, err := r.keys.take("budi")
+	require.NoError(t, err)
+
+	ani := newTestPerson(t, "ani", r.url, keystore.NewMemory())
+	ani.sends(t, "budi", "one") // takes the second
+	require.Len(t, r.keys.people["budi"].stock.PreKeys, 1)
+	require.NoError(t, budi.receiveSome(t.Context()))
+	require.NoError(t, budi.upkeep(t.Context()))
+	stock := r.keys.people["budi"].stock
+	require.Len(t, stock.PreKeys, 2, "one more: of the first nobody knows")
+	require.Equal(t, first.SignedPreKey, stock.SignedPreKey)
+
+	now = now.AddDate(0, 0, 8)
+	require.NoError(t, budi.upkeep(t.Context()))
+	require.Equal(t, first.SignedPreKey, r.keys.people["budi"].stock.SignedPreKey, "not due by the clock of the app")
+	budi.due = time.Time{}
+	require.NoError(t, budi.upkeep(t.Context()))
+	require.NotEqual(t, first.SignedPreKey, r.keys.people["budi"].stock.SignedPreKey)
 }
 
 // What the relay will never take is said and dropped, and holds nothing up.
