@@ -1,12 +1,15 @@
 package session_test
 
 import (
+	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
+	"github.com/gembok-e2ee/gembok/session"
 )
 
 // What operations draw, in bytes.
@@ -26,6 +29,8 @@ var coins = map[string][]int{
 	"Create":  {curveKey, regID},
 	"Publish": slices.Concat(slices.Repeat([]int{curveKey}, 3), slices.Repeat([]int{kemKey, signature}, 3)),
 	"Bundle":  {curveKey, kemKey, signature},
+	// a one-time key of each kind, the event of it, both lasting ones
+	"Upkeep": {curveKey, kemKey, signature, eventID, curveKey, signature, kemKey, signature},
 	// base key, secret, first ratchet key
 	"Begin":         {curveKey, kemSecret, curveKey},
 	"Begin again":   {curveKey, kemSecret, curveKey},
@@ -38,13 +43,40 @@ var coins = map[string][]int{
 	"Decrypt first, other key":       {curveKey},
 	"Decrypt renewal":                {curveKey},
 	"Decrypt large":                  {curveKey},
+	"Decrypt at a gate":              {curveKey},
 	"Update":                         {curveKey, eventID},
 	"Decrypt":                        {curveKey},
 	"Decrypt archived":               {curveKey},
 }
 
+// maintenance is what is done from time to time, one-time prekeys being few
+// and the lasting ones old.
+var maintenance = []operation{
+	{"Upkeep", func(t *testing.T) (*side, run) {
+		p := maintained(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Upkeep(ctx); return err })
+	}},
+	{"Due", func(t *testing.T) (*side, run) {
+		p := maintained(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Due(ctx); return err })
+	}},
+}
+
+func maintained(t *testing.T) *pair {
+	p := friends(t)
+	p.bob.opts.PreKeys = session.PreKeyPolicy{OneTime: 2, Low: 2}
+	p.bob = p.bob.reopen(t)
+	pub, err := p.bob.Upkeep(ctx)
+	require.NoError(t, err)
+	require.NoError(t, p.bob.MarkPublished(ctx, pub))
+	p.bob.removeKey(t, "prekey", pub.PreKeys[0].ID)
+	p.bob.removeKey(t, "kem", pub.KEMPreKeys[0].ID)
+	p.now = p.now.Add(8 * 24 * time.Hour)
+	return p
+}
+
 func TestRNG_01_Coins(t *testing.T) {
-	for _, op := range operations {
+	for _, op := range append(operations, maintenance...) {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			require.Equal(t, coins[op.name], testutil.Coins(t, func() []byte {

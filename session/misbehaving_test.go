@@ -223,7 +223,7 @@ var misbehaviours = []fault{
 // nothing is half changed; no lock is left behind, and the operation works once
 // the store does.
 func TestSTO_13_StoreMisbehaves(t *testing.T) {
-	for _, op := range operations {
+	for _, op := range append(operations, maintenance...) {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			once, again := newMishap(t, s, run, false), newMishap(t, s, run, true)
