@@ -26,13 +26,15 @@ type correspondence struct {
 	t       *testing.T
 	letters []*mail         // to bob, until they are acknowledged
 	left    map[string]bool // "ratchet key, counter" of bob's ciphertexts
-	n       int
+	n       int             // letters
+	rounds  int
 	count   map[string]int
 }
 
 // A mail is a message to bob, and what is known of it.
 type mail struct {
 	name, text string
+	round      int // when it was written
 	m          *session.Message
 	id         string // once it is known
 	state      string
@@ -64,6 +66,7 @@ func correspond(t *testing.T) *correspondence {
 // round has a process carry out commands until its end, and looks at what that
 // left.
 func (c *correspondence) round(commands []string, e end) {
+	c.rounds++
 	said := c.runs(commands, e)
 	for i, command := range commands {
 		words := strings.Fields(command)
@@ -144,7 +147,7 @@ func (c *correspondence) looks(bob *side) {
 		require.NoError(c.t, err)
 		waiting[string(r.Plaintext)] = true
 	}
-	for i, l := range c.letters {
+	for _, l := range c.letters {
 		there := waiting[l.text]
 		delete(waiting, l.text)
 		switch l.state {
@@ -155,7 +158,7 @@ func (c *correspondence) looks(bob *side) {
 		case perhapsRetired:
 			l.state = map[bool]string{true: staged, false: retired}[there]
 		}
-		old := i+6 < len(c.letters) // before its ratchet key is too far back
+		old := l.round+3 < c.rounds // before its ratchet key is too far back
 		if l.state != unread && mathrand.IntN(2) == 0 || old {
 			c.again(bob, l, there)
 		}
@@ -202,7 +205,7 @@ func (c *correspondence) leaves(m *session.Message, text string) {
 // writes has alice send bob a mail.
 func (c *correspondence) writes() *mail {
 	c.n++
-	l := &mail{name: strconv.Itoa(c.n), text: fmt.Sprint("text-", c.n), state: unread}
+	l := &mail{name: strconv.Itoa(c.n), text: fmt.Sprint("text-", c.n), round: c.rounds, state: unread}
 	if c.n%7 == 0 { // a record of its own
 		l.text += strings.Repeat("x", 5000)
 	}

@@ -185,7 +185,7 @@ func TestSTO_01_AtomicInboundCommit(t *testing.T) {
 	if os.Getenv(victimFile) != "" {
 		beVictim()
 	}
-	random := killed(8, 2)
+	random := killed(48, 12) / len(inbounds)
 	for name, setup := range inbounds {
 		t.Run(name, func(t *testing.T) {
 			p := strangers(t)
