@@ -199,7 +199,7 @@ func (w *town) work(i, end int, rng *rand.Rand) {
 		case n < 99 && out.hub && renews(i):
 			w.renew(at, out.to[0], rng.IntN(2) == 0)
 		case n < 100 && rng.IntN(4) == 0:
-			_, err := at.Publish(ctx)
+			_, err := at.Upkeep(ctx)
 			w.check(err)
 		}
 		runtime.Gosched()

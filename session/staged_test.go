@@ -422,3 +422,56 @@ func TestEventAddresses(t *testing.T) {
 	require.NoError(t, p.bob.AcknowledgeEvents(ctx, e))
 	require.Empty(t, p.bob.list(t, "event", ""))
 }
+
+// Upkeep passes over what is damaged, and removes what expired while it is
+// delivered again or acknowledged elsewhere.
+func TestSweepOfStagedMeanwhile(t *testing.T) {
+	p := friends(t)
+	p.bob.acknowledges(t, p.bob.waiting(t)...)
+	_, err := p.bob.Upkeep(ctx)
+	require.NoError(t, err)
+	expires := p.now.Add(time.Hour)
+	expiring := func(text string) (*session.Message, *session.Received) {
+		m := p.alice.send(t, p.bob, text)
+		r, err := p.bob.Decrypt(ctx, aliceAddress, m, &session.DecryptOptions{Expires: expires})
+		require.NoError(t, err)
+		return m, r
+	}
+	var ms []*session.Message
+	for _, text := range []string{"short", large} {
+		m, r := expiring(text)
+		meanwhile, _ := expiring(text)
+		ms = append(ms, m, meanwhile)
+		p.now = expires.Add(25 * time.Hour)
+		bob, watch := p.bob.spied(t)
+		watch.fail = func(call string, _ int) error {
+			if call == "commit" {
+				watch.fail = nil
+				refused(t, p.bob.decrypt(p.alice, meanwhile), session.ErrDuplicate)
+				p.bob.acknowledges(t, r)
+			}
+			return nil
+		}
+		_, err = bob.Upkeep(ctx)
+		require.NoError(t, err)
+		for _, kind := range []string{"staged", "body"} {
+			require.Empty(t, p.bob.list(t, kind, ""))
+		}
+		require.Len(t, p.bob.list(t, "mark", ""), len(ms)+1)
+		expires = p.now.Add(time.Hour)
+	}
+	p.bob.forgetSessions(t)
+	for _, m := range ms {
+		refused(t, p.bob.decrypt(p.alice, m), session.ErrDuplicate)
+	}
+
+	k := p.bob.key("staged", aliceAddress.User, strings.Repeat("00", 32))
+	for _, value := range [][]byte{{}, {1}, {1, 0xFF}, {2}} {
+		bob := p.bob.reopen(t)
+		bob.write(t, k, value)
+		p.now = p.now.Add(24 * time.Hour)
+		_, err := bob.Upkeep(ctx)
+		require.NoError(t, err)
+		require.Equal(t, len(value), len(bob.load(t, k).Value))
+	}
+}
