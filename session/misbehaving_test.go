@@ -23,7 +23,6 @@ type bad struct {
 	keystore.Store
 	calls  []string
 	at     int // the call, from 1; 0: none
-	always bool
 	fault  fault
 	cancel func()         // ends the context of the operation
 	old    keystore.Store // as the store was before
@@ -207,7 +206,12 @@ var misbehaviours = []fault{
 	}),
 	lists("list: panic", nil, false, func(keystore.Record, func(keystore.Record, error) bool) bool { panic(storeBug) }),
 	lists("list: twice", nil, false, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
-		return yield(r, nil) && yield(r, nil)
+		for range 2 {
+			if !yield(r, nil) {
+				return false
+			}
+		}
+		return true
 	}),
 	lists("list: no values", nil, true, func(r keystore.Record, yield func(keystore.Record, error) bool) bool {
 		r.Value = nil
@@ -264,7 +268,7 @@ func newMishap(t *testing.T, s *side, run run, again bool) *mishap {
 	m := &mishap{t: t, s: s, run: run, again: again}
 	d, b := m.open()
 	m.before = testutil.StoreDigest(t, b.Store)
-	m.err, _ = m.do(ctx, d, b)
+	_, m.err = m.do(ctx, d, b)
 	m.after, m.kinds, m.calls = testutil.StoreDigest(t, b.Store), kinds(t, b), b.calls
 	return m
 }
@@ -282,10 +286,10 @@ func (m *mishap) open() (*session.Device, *bad) {
 }
 
 // do does the operation, and returns what it panicked with, if it did.
-func (m *mishap) do(ctx context.Context, d *session.Device, b *bad) (err error, panicked any) {
+func (m *mishap) do(ctx context.Context, d *session.Device, b *bad) (panicked any, err error) {
 	defer func() { panicked = recover() }()
 	withCoins(7, func() { err = m.run(ctx, d, b) })
-	return err, nil
+	return nil, err
 }
 
 // kinds counts the records of each kind.
@@ -306,7 +310,7 @@ func (m *mishap) happens(f fault, n int) {
 	ends, cancel := context.WithCancel(ctx)
 	b.cancel = cancel
 	defer cancel()
-	err, panicked := m.do(ends, d, b)
+	panicked, err := m.do(ends, d, b)
 	state := testutil.StoreDigest(m.t, b.Store)
 	what := fmt.Sprintf("%s, call %d: %v, %v", f.name, n, err, panicked)
 	switch own := f.own != nil && b.did; {
@@ -319,7 +323,7 @@ func (m *mishap) happens(f fault, n int) {
 	}
 	b.at = 0
 	if state == m.before { // nothing was done
-		err, panicked = m.retry(d, b)
+		panicked, err = m.retry(d, b)
 		require.Equal(m.t, m.err, err, what)
 		require.Nil(m.t, panicked, what)
 		require.Equal(m.t, m.after, testutil.StoreDigest(m.t, b.Store), what)
@@ -334,13 +338,13 @@ func (m *mishap) happens(f fault, n int) {
 
 // retry does the operation on a store that behaves. A lock that nobody holds
 // and nobody left takes no time.
-func (m *mishap) retry(d *session.Device, b *bad) (err error, panicked any) {
+func (m *mishap) retry(d *session.Device, b *bad) (panicked any, err error) {
 	m.t.Helper()
 	ends, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err, panicked = m.do(ends, d, b)
+	panicked, err = m.do(ends, d, b)
 	require.NotErrorIs(m.t, err, context.DeadlineExceeded)
-	return err, panicked
+	return panicked, err
 }
 
 // A store that answers from an old snapshot cannot make a device use a counter
