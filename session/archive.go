@@ -28,14 +28,14 @@ type book struct {
 }
 
 // openBook reads the loaded record "session" of peer.
-func (t *Tx) openBook(peer Address) (*book, error) {
-	b := &book{t: t, peer: peer}
+func (t *Tx) openBook(peer Address) (book, error) {
+	b := book{t: t, peer: peer}
 	body, ok, err := t.get(t.d.sessionKey(peer))
 	if err != nil || !ok {
 		return b, err
 	}
 	if b.SessionIndex, err = wire.ParseSessionIndex(body); err != nil {
-		return nil, corrupt(err)
+		return b, corrupt(err)
 	}
 	return b, nil
 }

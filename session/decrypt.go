@@ -128,8 +128,8 @@ type inbound struct {
 	theirIdentity keys.IdentityKey
 	baseKey       keys.PublicKey
 
-	book   *book
-	trust  *trust
+	book   book
+	trust  trust
 	budget ratchet.Budget // of all archived sessions together
 }
 

@@ -29,14 +29,14 @@ type trust struct {
 	rec   wire.Identity
 }
 
-func (t *Tx) trust(peer Address) (*trust, error) {
-	tr := &trust{t: t, peer: peer}
+func (t *Tx) trust(peer Address) (trust, error) {
+	tr := trust{t: t, peer: peer}
 	body, ok, err := t.get(t.d.identityKey(peer))
 	if err != nil || !ok {
 		return tr, err
 	}
 	if tr.rec, err = wire.ParseIdentity(body); err != nil {
-		return nil, corrupt(err)
+		return tr, corrupt(err)
 	}
 	tr.known = true
 	return tr, nil
