@@ -1,6 +1,8 @@
 package session_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -202,6 +204,54 @@ func TestSweepOfStagedMessages(t *testing.T) {
 	p.now = p.now.Add(day)
 	p.bob.kept(t)
 	require.Equal(t, map[int]int{0: 600, 1: 1}, p.markDays(t))
+}
+
+// upkeeps are the operations of upkeep, for the tests of all operations.
+var upkeeps = []operation{
+	{"Upkeep", upkeepAfter(0)},
+	{"Upkeep for the first time", func(t *testing.T) (*side, run) {
+		_, run := upkeepAfter(0)(t)
+		return keeping(t, few).bob, run
+	}},
+	{"Upkeep on another day", upkeepAfter(8 * day)},
+	{"Upkeep at the end of their time", upkeepAfter(38 * day)},
+	{"Due", func(t *testing.T) (*side, run) {
+		return keeping(t, few).bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Due(ctx); return err })
+	}},
+}
+
+// upkeepAfter is upkeep of a device that lacks one-time prekeys, some time
+// after its prekeys were replaced, with something of each kind to sweep.
+func upkeepAfter(later time.Duration) func(t *testing.T) (*side, run) {
+	return func(t *testing.T) (*side, run) {
+		p := keeping(t, few)
+		p.bob.kept(t)
+		p.alice.beginLastResort(t, p.bob)
+		expiring := func(n int, expires time.Time) {
+			m, err := p.alice.Encrypt(ctx, p.bob.Address(), make([]byte, n))
+			require.NoError(t, err)
+			r, err := p.bob.Decrypt(ctx, aliceAddress, m, &session.DecryptOptions{Expires: expires})
+			require.NoError(t, err)
+			if n == 0 {
+				require.NoError(t, p.bob.Acknowledge(ctx, r))
+			}
+		}
+		expiring(1, p.now.Add(7*day+time.Hour))
+		expiring(0, time.Time{})
+		p.now = p.now.Add(7 * day)
+		p.bob.kept(t)
+		expiring(5000, p.now.Add(time.Hour))
+		p.bob.removeKey(t, "prekey", 1)
+		p.bob.removeKey(t, "prekey", 2)
+		p.now = p.now.Add(later)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error {
+			out, err := d.Upkeep(ctx)
+			if err != nil && out != nil {
+				return errors.New("a publication beside the error")
+			}
+			return err
+		})
+	}
 }
 
 // Two processes keep one device up at once: all is made once.
