@@ -82,7 +82,7 @@ func converse(t *testing.T, look func(when string, s, peer *side)) []keystore.St
 	real := rand.Reader
 	defer func() { rand.Reader = real }()
 	rand.Reader = new(counted)
-	o := &session.Options{Now: func() time.Time { return time.Unix(1_700_000_000, 0) }}
+	o := &session.Options{Now: func() time.Time { return time.Unix(1_700_000_000, 0) }, PreKeys: session.PreKeyPolicy{OneTime: 5}}
 	alice, bob := newDrawn(t, aliceAddress, o), newDrawn(t, bobAddress, o)
 	both := func(when string) {
 		if look == nil {
@@ -105,6 +105,16 @@ func converse(t *testing.T, look func(when string, s, peer *side)) []keystore.St
 		both(fmt.Sprint("round ", i))
 		alice.reads(t, bob, bob.send(t, alice, "ping"), "ping")
 		bob.reads(t, alice, alice.send(t, bob, "pong"), "pong")
+	}
+	for _, s := range []*side{alice, bob} {
+		_, err := s.Due(ctx)
+		require.NoError(t, err)
+		_, err = s.Upkeep(ctx)
+		require.NoError(t, err)
+		_, err = session.Open(ctx, s.store, s.Address(), o)
+		require.NoError(t, err)
+		_, err = s.Due(ctx)
+		require.NoError(t, err)
 	}
 	both("end")
 	return []keystore.Store{alice.store, bob.store}
@@ -162,7 +172,7 @@ func (s *side) lastingKeys(t *testing.T, add func(string, []byte)) {
 	pair, err := wire.ParseIdentityKeyPairRecord(self.Identity)
 	require.NoError(t, err)
 	add("identity", pair.Private)
-	for _, kind := range []string{"prekey", "signed", "kem"} {
+	for _, kind := range []string{"prekey", "signed", "kem", "lastresort"} {
 		for _, r := range s.list(t, kind, "-") {
 			stored, err := wire.ParseStoredPreKey(r.Value[1:])
 			require.NoError(t, err)
@@ -175,7 +185,7 @@ func (s *side) lastingKeys(t *testing.T, add func(string, []byte)) {
 				rec, err = wire.ParseSignedPreKeyRecord(stored.Record)
 			}
 			require.NoError(t, err)
-			add(kind, rec.Private)
+			add(kind+" "+r.Key.Name, rec.Private)
 		}
 	}
 }
