@@ -1,15 +1,12 @@
 package session_test
 
 import (
-	"context"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
-	"github.com/gembok-e2ee/gembok/session"
 )
 
 // What operations draw, in bytes.
@@ -23,14 +20,20 @@ const (
 	braidOwner = 64 // the key pair of an epoch of the post-quantum ratchet
 )
 
+// lastingKeys are a signed prekey and a last-resort one.
+var lastingKeys = []int{curveKey, signature, kemKey, signature}
+
 // coins are the draws of each operation. All else is computed from what is
 // there.
 var coins = map[string][]int{
 	"Create":  {curveKey, regID},
 	"Publish": slices.Concat(slices.Repeat([]int{curveKey}, 3), slices.Repeat([]int{kemKey, signature}, 3)),
 	"Bundle":  {curveKey, kemKey, signature},
-	// a one-time key of each kind, the event of it, both lasting ones
-	"Upkeep": {curveKey, kemKey, signature, eventID, curveKey, signature, kemKey, signature},
+	"Upkeep":  {curveKey, curveKey, eventID},
+	"Upkeep for the first time": slices.Concat(slices.Repeat([]int{curveKey}, 3),
+		slices.Repeat([]int{kemKey, signature}, 3), lastingKeys),
+	"Upkeep on another day":           slices.Concat([]int{curveKey, curveKey, eventID}, lastingKeys),
+	"Upkeep at the end of their time": slices.Concat([]int{curveKey, curveKey, eventID}, lastingKeys),
 	// base key, secret, first ratchet key
 	"Begin":         {curveKey, kemSecret, curveKey},
 	"Begin again":   {curveKey, kemSecret, curveKey},
@@ -49,34 +52,8 @@ var coins = map[string][]int{
 	"Decrypt archived":               {curveKey},
 }
 
-// maintenance is what is done from time to time, one-time prekeys being few
-// and the lasting ones old.
-var maintenance = []operation{
-	{"Upkeep", func(t *testing.T) (*side, run) {
-		p := maintained(t)
-		return p.bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Upkeep(ctx); return err })
-	}},
-	{"Due", func(t *testing.T) (*side, run) {
-		p := maintained(t)
-		return p.bob, on(func(ctx context.Context, d *session.Device) error { _, err := d.Due(ctx); return err })
-	}},
-}
-
-func maintained(t *testing.T) *pair {
-	p := friends(t)
-	p.bob.opts.PreKeys = session.PreKeyPolicy{OneTime: 2, Low: 2}
-	p.bob = p.bob.reopen(t)
-	pub, err := p.bob.Upkeep(ctx)
-	require.NoError(t, err)
-	require.NoError(t, p.bob.MarkPublished(ctx, pub))
-	p.bob.removeKey(t, "prekey", pub.PreKeys[0].ID)
-	p.bob.removeKey(t, "kem", pub.KEMPreKeys[0].ID)
-	p.now = p.now.Add(8 * 24 * time.Hour)
-	return p
-}
-
 func TestRNG_01_Coins(t *testing.T) {
-	for _, op := range append(operations, maintenance...) {
+	for _, op := range slices.Concat(operations, upkeeps) {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			require.Equal(t, coins[op.name], testutil.Coins(t, func() []byte {
