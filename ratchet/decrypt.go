@@ -120,7 +120,8 @@ func (s *Session) admit(r *receipt, m *wire.SignalMessage, o *DecryptOptions) (e
 	if err := s.checkReceive(); err != nil {
 		return err
 	}
-	if r.pq, err = s.postQuantum(); err != nil {
+	pq, err := s.postQuantum()
+	if err != nil {
 		return err
 	}
 	if err := s.find(r, m.RatchetKey); err != nil {
@@ -131,7 +132,7 @@ func (s *Session) admit(r *receipt, m *wire.SignalMessage, o *DecryptOptions) (e
 	if err != nil {
 		return err
 	}
-	pqSteps, err := r.pq.Check(m.PQRatchet)
+	pqSteps, err := pq.Check(m.PQRatchet)
 	switch {
 	case err != nil:
 		return pqError(err)

@@ -62,7 +62,7 @@ func (s *Session) encrypt(plaintext, addresses []byte, next *spqr.State, pqMessa
 
 	*chainKey = chainNext(chainKey)
 	sender.Index++
-	s.pq, s.state.PQRatchet = next, nil
+	s.pq, s.state.PQRatchet = *next, nil
 	clear(seed[:])
 	k.clear()
 	if salt != nil {
@@ -90,12 +90,12 @@ func (s *Session) seal(plaintext, addresses, pqMessage []byte, k *messageKeys) [
 
 // postQuantum returns the third ratchet, reading its stored form once.
 func (s *Session) postQuantum() (*spqr.State, error) {
-	if s.pq == nil {
+	if !s.pqRead {
 		pq, err := spqr.Parse(s.state.PQRatchet)
 		if err != nil {
 			return nil, fmt.Errorf("%w: post-quantum ratchet", ErrCorrupt)
 		}
-		s.pq = pq
+		s.pq, s.pqRead = *pq, true
 	}
-	return s.pq, nil
+	return &s.pq, nil
 }

@@ -45,7 +45,7 @@ func (s *Session) own() {
 // It is secret.
 func (s *Session) Append(dst []byte) []byte {
 	w := s.state
-	if w.PQRatchet == nil && s.pq != nil {
+	if w.PQRatchet == nil && s.pqRead {
 		w.PQ = new(wire.SPQRState)
 		s.pq.Store(w.PQ)
 	}

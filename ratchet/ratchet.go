@@ -75,9 +75,10 @@ type Session struct {
 	// keys has room for the keys of a parsed session: root, sender's private and
 	// chain key, a chain key a receiver.
 	keys [(3 + wire.MaxReceivers) * 32]byte
-	// pq is the third ratchet; nil: not read yet. state.PQRatchet is what it
-	// was read from, and nil as soon as it moved on.
-	pq *spqr.State
+	// pq is the third ratchet, once it was read; state.PQRatchet is what it was
+	// read from, and nil as soon as it moved on.
+	pq     spqr.State
+	pqRead bool
 }
 
 // Params are the facts that both a handshake and the messages after it need.
@@ -148,7 +149,7 @@ func newSession(secret *[96]byte, p *Params, initiator bool) *Session {
 	if p.Self {
 		jump = 1<<32 - 1
 	}
-	s := &Session{pq: spqr.New((*[32]byte)(secret[64:]), initiator, jump)}
+	s := &Session{pq: *spqr.New((*[32]byte)(secret[64:]), initiator, jump), pqRead: true}
 	s.state = wire.Session{
 		Version:              version,
 		LocalIdentity:        p.Local.Bytes(),

@@ -20,7 +20,7 @@ type receipt struct {
 	stored wire.MessageKey
 
 	keys   messageKeys
-	pq     *spqr.State
+	pq     spqr.State // after the message
 	index  uint32     // the chain after the message, if it moves on,
 	chain  [32]byte   // and its key
 	passed [][32]byte // seeds of the newest messages passed on the way, index−2 the last
@@ -78,11 +78,11 @@ func (s *Session) derive(r *receipt, m *wire.SignalMessage) error {
 		return err
 	}
 	defer clear(seed[:])
-	next, salt, err := r.pq.Recv(m.PQRatchet)
+	next, salt, err := s.pq.Recv(m.PQRatchet)
 	if err != nil {
 		return pqError(err)
 	}
-	r.pq = next
+	r.pq = *next
 	switch {
 	case !expanded:
 		r.keys.expand(&seed, salt)

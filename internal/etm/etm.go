@@ -30,7 +30,8 @@ func EncryptCBC(dst []byte, key *[32]byte, iv *[16]byte, plaintext []byte) []byt
 	for range pad {
 		dst = append(dst, byte(pad))
 	}
-	cipher.NewCBCEncrypter(newAES(key), iv[:]).CryptBlocks(dst[start:], dst[start:])
+	first := *iv // the interface takes it to the heap
+	cipher.NewCBCEncrypter(newAES(key), first[:]).CryptBlocks(dst[start:], dst[start:])
 	return dst
 }
 
@@ -51,7 +52,8 @@ func DecryptCBC(dst []byte, key *[32]byte, iv *[16]byte, ciphertext []byte) ([]b
 	start := len(dst)
 	dst = append(slices.Grow(dst, len(ciphertext)), ciphertext...)
 	out := dst[start:]
-	cipher.NewCBCDecrypter(newAES(key), iv[:]).CryptBlocks(out, out)
+	first := *iv // as above
+	cipher.NewCBCDecrypter(newAES(key), first[:]).CryptBlocks(out, out)
 	pad, ok := padding((*[aes.BlockSize]byte)(out[len(out)-aes.BlockSize:]))
 	if ok != 1 {
 		clear(out)

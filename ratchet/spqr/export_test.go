@@ -12,7 +12,11 @@ func (s *State) SendWith(draw func(n int) []byte) (next *State, msg []byte, key 
 	}
 	var coins braid.Coins
 	copy(coins[:], draw(s.machine.Coins()))
-	return s.send(coins)
+	next = new(State)
+	if msg, key, err = next.sentWith(s, coins); err != nil {
+		return nil, nil, nil, err
+	}
+	return next, msg, key, nil
 }
 
 // Epoch returns the machine's epoch, and Sending the chain's, that it last sent

@@ -14,35 +14,39 @@ import (
 //
 // Errors: ErrCorrupt.
 func Parse(b []byte) (*State, error) {
+	s := new(State) // here, so that it need not be on the heap
+	if err := s.parse(b); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *State) parse(b []byte) error {
 	if len(b) == 0 {
-		return &State{}, nil
+		return nil
 	}
 	var w wire.SPQRState
 	if err := w.Parse(b); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
+		return fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
-	s := new(State)
 	if w.HasNegotiation {
 		if err := s.parseNegotiation(&w.Negotiation); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if w.HasChain {
 		if err := s.chain.parse(&w.Chain); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !w.HasMachine {
-		return s, nil
+		return nil
 	}
 	var err error
 	if s.machine, err = braid.Parse(&w.Machine); err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.consistent(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s.consistent()
 }
 
 func (s *State) parseNegotiation(w *wire.SPQRNegotiation) error {

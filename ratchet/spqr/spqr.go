@@ -108,21 +108,30 @@ func (s *State) Enabled() bool { return s.machine.Exists() }
 //
 // Errors: ErrExhausted. s is the same after an error.
 func (s *State) Send() (next *State, msg []byte, key *[32]byte, err error) {
+	next = new(State) // here, so that it need not be on the heap
+	if msg, key, err = next.sent(s); err != nil {
+		next = nil
+	}
+	return next, msg, key, err
+}
+
+// sent makes the zero next the state after s sent.
+func (next *State) sent(s *State) (msg []byte, key *[32]byte, err error) {
 	if !s.Enabled() {
-		return &State{}, nil, nil, nil
+		return nil, nil, nil
 	}
 	var coins braid.Coins
 	if n := s.machine.Coins(); n > 0 {
 		rand.Read(coins[:n]) // never fails
 	}
-	next, msg, key, err = s.send(coins)
+	msg, key, err = next.sentWith(s, coins)
 	clear(coins[:])
-	return next, msg, key, err
+	return msg, key, err
 }
 
-func (s *State) send(coins braid.Coins) (next *State, msg []byte, key *[32]byte, err error) {
+func (next *State) sentWith(s *State, coins braid.Coins) (msg []byte, key *[32]byte, err error) {
 	machine, m, secret := s.machine.Send(coins)
-	next = s.with(machine)
+	next.follow(s, machine)
 	if secret != nil || s.negotiation.minVersion > 0 {
 		next.start()
 	}
@@ -135,18 +144,16 @@ func (s *State) send(coins braid.Coins) (next *State, msg []byte, key *[32]byte,
 	}
 	if err != nil {
 		next.wipe()
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	m.Version = version
-	return next, m.Append(make([]byte, 0, wire.SPQRMaxMessage)), key, nil
+	return m.Append(make([]byte, 0, wire.SPQRMaxMessage)), key, nil
 }
 
-// with returns a copy of s that has the machine.
-func (s *State) with(m braid.Machine) *State {
-	next := new(State)
+// follow makes next a copy of s that has the machine.
+func (next *State) follow(s *State, m braid.Machine) {
 	*next = *s
 	next.machine = m
-	return next
 }
 
 // start makes the chain if there is none.
@@ -274,30 +281,36 @@ func (s *State) look(n uint64, i uint32) (steps uint32, err error) {
 // and ErrCorrupt if the state holds keys that do not belong together. s is the
 // same after an error.
 func (s *State) Recv(msg []byte) (next *State, key *[32]byte, err error) {
+	next = new(State) // as in Send
+	if key, err = next.received(s, msg); err != nil {
+		next = nil
+	}
+	return next, key, err
+}
+
+// received makes the zero next the state after s received msg.
+func (next *State) received(s *State, msg []byte) (key *[32]byte, err error) {
 	var m wire.SPQRMessage
 	v, _, err := s.check(msg, &m)
-	if err != nil {
-		return nil, nil, err
-	}
-	if v == disable {
-		return &State{}, nil, nil
+	if err != nil || v == disable {
+		return nil, err
 	}
 	machine, n, secret := s.machine, uint64(0), (*[32]byte)(nil)
 	if v == regular {
 		if machine, secret, err = machine.Recv(m); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		n = m.Epoch - 1
 	}
-	next = s.with(machine)
+	next.follow(s, machine)
 	if key, err = next.receive(n, m.Index, secret); err != nil {
 		next.wipe()
-		return nil, nil, err
+		return nil, err
 	}
 	if v == regular {
 		next.negotiation, next.negotiating = negotiation{}, false
 	}
-	return next, key, nil
+	return key, nil
 }
 
 // receive does the chain's part: it takes in a new epoch's secret, if any, and
