@@ -60,7 +60,7 @@ type Due struct {
 }
 
 // Due says what upkeep is due, and when to ask again. It reads all records of
-// prekeys, about 0.6 MB, and changes nothing. Errors are those of Upkeep.
+// prekeys, 0.5 MB, and changes nothing. Errors are those of Upkeep.
 func (d *Device) Due(ctx context.Context) (Due, error) {
 	u, err := d.begin(ctx).upkeep()
 	if err != nil {

@@ -142,26 +142,31 @@ func (u *upkeep) sweepEvents() error {
 
 // sweepStaged puts marks in the place of staged messages past their expiry.
 func (u *upkeep) sweepStaged() error {
+	t, today := u.a.t, u.now/dayMilli
 	var expired []keystore.Record
+	var ids []MessageID
+	var marks []keystore.Key
 	err := u.each(kindStaged, "", func(rec *keystore.Record) {
-		if staged, err := wire.ParseStaged(rec.Value[1:]); err == nil && past(staged.Expires, u.now) && u.room() {
-			expired = append(expired, *rec)
+		staged, err := wire.ParseStaged(rec.Value[1:])
+		if err != nil || !past(staged.Expires, u.now) {
+			return
 		}
+		id, err := hex.DecodeString(rec.Key.Name)
+		if err != nil || len(id) != len(MessageID{}) || !u.room() {
+			return
+		}
+		expired, ids = append(expired, *rec), append(ids, MessageID(id))
+		marks = append(marks, t.d.markKey(today, MessageID(id)))
 	})
-	if err != nil {
+	if err != nil || len(expired) == 0 {
 		return err
 	}
-	t, today := u.a.t, u.now/dayMilli
-	for _, rec := range expired {
-		id, err := hex.DecodeString(rec.Key.Name)
-		if err != nil || len(id) != len(MessageID{}) {
-			continue // no message has this name
-		}
-		if err := t.load(t.d.markKey(today, MessageID(id))); err != nil {
-			return err
-		}
+	if err := t.load(marks...); err != nil {
+		return err
+	}
+	for i, rec := range expired {
 		t.recs = append(t.recs, entry{rec: rec})
-		if err := t.retire(rec.Key.Owner, MessageID(id), today); err != nil {
+		if err := t.retire(rec.Key.Owner, ids[i], today); err != nil {
 			return err
 		}
 	}

@@ -140,6 +140,32 @@ func TestSweepOfBaseKeys(t *testing.T) {
 	require.Len(t, p.bob.list(t, "basekey", ""), 1)
 }
 
+// A pair that another process made after the prekeys were listed is not taken
+// for one that is gone: its base keys are what stands against replay.
+func TestSweepSparesNewPairs(t *testing.T) {
+	p := keeping(t, few)
+	p.bob.kept(t)
+	p.now = p.now.Add(day)
+	dev, watch := p.bob.spied(t)
+	pair := ""
+	watch.fail = func(call string, _ int) error {
+		if call != "list" || watch.lists != 8 || pair != "" { // 8: of base keys
+			return nil
+		}
+		p.bob.remove(t, "lastresort", "-")
+		publication, err := p.bob.Publish(ctx)
+		require.NoError(t, err)
+		pair = decimal(publication.SignedPreKey.ID) + "," + decimal(publication.LastResort.ID)
+		p.bob.put(t, p.bob.key("basekey", pair, "hash"), nil)
+		return nil
+	}
+	require.NotNil(t, dev.upkeep(t))
+	require.NotEmpty(t, pair)
+	require.Len(t, p.bob.list(t, "basekey", pair), 1)
+	require.Len(t, p.bob.list(t, "lastresort", "-"), 1)
+	require.Len(t, watch.commits, 2, "the first of them in vain")
+}
+
 func TestSweepOfEvents(t *testing.T) {
 	p := keeping(t, few)
 	p.bob.kept(t)

@@ -183,7 +183,14 @@ func TestKA_21_SignedPreKeyRotation(t *testing.T) {
 	require.False(t, p.bob.hasPreKey(t, "lastresort", old.LastResort.ID))
 	p.unharmedStores(t, func() {
 		e := refusedAs[*session.PreKeyNotFoundError](t, p.bob.decrypt(p.alice, late[2]))
-		require.Equal(t, "signed", e.Kind)
+		require.Equal(t, &session.PreKeyNotFoundError{Kind: "signed", ID: old.SignedPreKey.ID}, e)
+		bob, watch := p.bob.spied(t) // what a store says of itself comes through
+		watch.fail = func(string, int) error { return errInjected }
+		require.ErrorIs(t, bob.decrypt(p.alice, late[2]), errInjected)
+		_, err := bob.Upkeep(ctx)
+		require.ErrorIs(t, err, errInjected)
+		_, err = bob.Due(ctx)
+		require.ErrorIs(t, err, errInjected)
 	})
 	p.bob.reads(t, p.alice, p.first(t, dir.Take()), "hello")
 }
