@@ -122,8 +122,9 @@ func (d *directory) use(t testing.TB, name preKeyName) {
 }
 
 // checks requires that a device has all prekeys that it ever made, but those
-// that sessions used up, and no others. None is past its time.
-func (d *directory) checks(t testing.TB, s *side) {
+// that sessions used up, and no others. None is past its time. It returns how
+// many signed ones there are.
+func (d *directory) checks(t testing.TB, s *side) (signed int) {
 	t.Helper()
 	want, got := map[preKeyName]string{}, map[preKeyName]string{}
 	for name, public := range d.made {
@@ -146,4 +147,5 @@ func (d *directory) checks(t testing.TB, s *side) {
 		}
 	}
 	require.Equal(t, want, got, "prekeys lost, or not used up")
+	return len(s.list(t, "signed", ""))
 }

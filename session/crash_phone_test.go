@@ -37,6 +37,7 @@ type phone struct {
 	process   *process
 	oracles   []*oracle // of the sessions with each other phone
 	directory *directory
+	due       time.Time // of upkeep
 
 	waiting     []*flight // on the way to it
 	unconfirmed []*flight // delivered, and the relay does not know what came of it
@@ -361,7 +362,11 @@ func (s *schedule) bundle(p *phone) *x3dh.Bundle {
 // upkeep has p make the prekeys that are due, give them to the server and note
 // that.
 func (s *schedule) upkeep(p *phone) {
-	made, err := p.Publish(ctx)
+	publish := p.Upkeep
+	if s.chance(3) {
+		publish = p.Publish
+	}
+	made, err := publish(ctx)
 	if err != nil {
 		require.ErrorIs(s.t, err, errStopped)
 		s.stop(p)
@@ -379,6 +384,19 @@ func (s *schedule) upkeep(p *phone) {
 	}
 	s.count["published"]++
 	s.died(p)
+}
+
+// care has p do its upkeep when that is due.
+func (s *schedule) care(p *phone) {
+	if s.now.Before(p.due) {
+		return
+	}
+	s.upkeep(p)
+	due, err := p.Due(ctx)
+	if !s.failed(p, err) {
+		require.True(s.t, due.At.After(s.now))
+		p.due = due.At
+	}
 }
 
 // begin has p begin a session with q.

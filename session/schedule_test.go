@@ -127,6 +127,9 @@ func (s *schedule) some(d time.Duration) time.Duration {
 func (s *schedule) phase() {
 	kind, burst, slow := s.r.IntN(3), s.r.IntN(2), s.r.IntN(4) == 0
 	two := s.two()
+	for _, p := range s.phones {
+		s.care(p)
+	}
 	for range 20 + s.r.IntN(150) {
 		from := s.r.IntN(2)
 		switch {
@@ -277,7 +280,7 @@ func (s *schedule) end() {
 			require.True(s.t, s.expired(f))
 		}
 		s.upkeep(p)
-		p.directory.checks(s.t, p.side)
+		s.count["signed prekeys"] += p.directory.checks(s.t, p.side)
 	}
 	for _, f := range s.all {
 		if f.first != nil {
