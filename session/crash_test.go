@@ -69,5 +69,5 @@ func TestCrashSchedule(t *testing.T) {
 		require.NotZero(t, count[what], what)
 	}
 	require.Greater(t, count["stopped"], total/20)
-	require.Greater(t, count["signed prekeys"], 4*seeds*2) // each of four had another twice, or nearly
+	require.Greater(t, count["signed prekeys"], 4*seeds*2) // nearly all were replaced twice
 }
