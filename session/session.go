@@ -9,6 +9,15 @@
 // PQXDH Key Agreement Protocol" (Revision 3), "The Double Ratchet Algorithm"
 // (Revision 4) and "The Sesame Algorithm" (Revision 2).
 //
+// # Memory
+//
+// Keys are overwritten when they are used up, and what replaced them when it is
+// replaced; Go makes copies, and garbage keeps them until it is used again. A
+// program built with GOEXPERIMENT=runtimesecret, for Linux on amd64 or arm64,
+// has none of these: an operation erases its registers and stack at its end, and
+// what it allocated once that is collected. What a store's own goroutines and
+// files keep stays, and what the app was given.
+//
 // # Divergences
 //
 //   - A session whose remote identity key is not the accepted one decrypts and
@@ -90,7 +99,12 @@ type Device struct {
 //
 // Errors: ErrMalformed for an address, ErrRegistrationID, ErrExists when the
 // store has a device of this address.
-func Create(ctx context.Context, store keystore.Store, a Account, o *Options) (*Device, error) {
+func Create(ctx context.Context, store keystore.Store, a Account, o *Options) (d *Device, err error) {
+	erasing(func() { d, err = create(ctx, store, a, o) })
+	return d, err
+}
+
+func create(ctx context.Context, store keystore.Store, a Account, o *Options) (*Device, error) {
 	addr, err := a.Address.canonical()
 	if err != nil {
 		return nil, err
@@ -132,7 +146,12 @@ func Create(ctx context.Context, store keystore.Store, a Account, o *Options) (*
 //
 // Errors: ErrMalformed for an address, ErrNoDevice, keystore.ErrNewerFormat,
 // ErrCorrupt.
-func Open(ctx context.Context, store keystore.Store, a Address, o *Options) (*Device, error) {
+func Open(ctx context.Context, store keystore.Store, a Address, o *Options) (d *Device, err error) {
+	erasing(func() { d, err = open(ctx, store, a, o) })
+	return d, err
+}
+
+func open(ctx context.Context, store keystore.Store, a Address, o *Options) (*Device, error) {
 	addr, err := a.canonical()
 	if err != nil {
 		return nil, err

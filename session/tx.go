@@ -33,8 +33,6 @@ type Tx struct {
 	past   []*sent   // what it made when the operation ran before
 }
 
-type tx = Tx
-
 // An entry is one record. Op 0 means that nothing depends on it.
 type entry struct {
 	rec   keystore.Record
@@ -64,7 +62,12 @@ func (d *Device) run(ctx context.Context, name string, f func(*Tx) error) error 
 }
 
 // rerun runs f on t and commits, again and again while others win the race.
-func (d *Device) rerun(t *Tx, f func(*Tx) error) error {
+func (d *Device) rerun(t *Tx, f func(*Tx) error) (err error) {
+	erasing(func() { err = d.repeat(t, f) })
+	return err
+}
+
+func (d *Device) repeat(t *Tx, f func(*Tx) error) error {
 	for again := 0; ; again++ {
 		err := f(t)
 		switch {

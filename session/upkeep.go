@@ -62,11 +62,15 @@ type Due struct {
 // Due says what upkeep is due, and when to ask again. It reads all records of
 // prekeys, 0.5 MB, and changes nothing. Errors are those of Upkeep.
 func (d *Device) Due(ctx context.Context) (Due, error) {
-	u, err := d.begin(ctx).upkeep()
-	if err != nil {
-		return Due{}, err
-	}
-	return u.due(), nil
+	var out Due
+	err := d.run(ctx, "", func(t *Tx) error {
+		u, err := t.upkeep()
+		if err == nil {
+			out = u.due()
+		}
+		return err
+	})
+	return out, err
 }
 
 // Upkeep does what is due, in one commit: tops up one-time prekeys, rotates the
