@@ -185,8 +185,8 @@ func (s *schedule) take(p *phone, f *flight) {
 		o.Deep = true
 		r, err = p.Decrypt(ctx, f.from.Address(), f.m, o)
 	}
-	if err != nil && p.process.stopped { // whatever it says, nobody hears it
-		s.stop(p)
+	if isAny(err, errStopped) {
+		s.failed(p, err)
 		return
 	}
 	f.came = true

@@ -202,7 +202,11 @@ func (in *inbound) late(err error) error {
 	if errors.Is(err, ErrDuplicate) {
 		return err
 	}
-	if known, loadErr := in.t.acknowledged(in.id); loadErr == nil && known {
+	known, loadErr := in.t.acknowledged(in.id)
+	switch {
+	case loadErr != nil: // nobody knows; the message may be tried again
+		return loadErr
+	case known:
 		return ErrDuplicate
 	}
 	return err
