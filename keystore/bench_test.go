@@ -4,9 +4,12 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/keystore/keystoretest"
 )
+
+func BenchmarkMemory(b *testing.B) { keystoretest.Benchmark(b, memory) }
 
 // One operation of a Device: a Load of four records, a Commit of three.
 func BenchmarkLoadCommit(b *testing.B) {
@@ -15,7 +18,7 @@ func BenchmarkLoadCommit(b *testing.B) {
 	changes := make([]keystore.Change, 3)
 	value := make([]byte, 3000)
 	for i := range keys {
-		keys[i] = storetest.Key("session", "alice", strconv.Itoa(i))
+		keys[i] = testutil.Key("session", "alice", strconv.Itoa(i))
 	}
 	for i := range changes {
 		changes[i] = keystore.Change{Op: keystore.Put, Key: keys[i], Value: value}

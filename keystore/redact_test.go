@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
@@ -35,10 +35,10 @@ func printed(t *testing.T, v any) string {
 
 func TestMEM_03_NothingPrintsValues(t *testing.T) {
 	s := keystore.NewMemory()
-	k := storetest.Key("k", "o", "n")
-	c := storetest.Put(k, 0, secret)
-	storetest.Commit(t, s, c)
-	r := storetest.Load(t, s, k)
+	k := testutil.Key("k", "o", "n")
+	c := testutil.Put(k, 0, secret)
+	testutil.Commit(t, s, c)
+	r := testutil.Load(t, s, k)
 	require.Equal(t, secret, string(r.Value))
 	var store keystore.Store = s
 	for _, v := range []any{
@@ -69,7 +69,7 @@ func TestMEM_02_ErrorTexts(t *testing.T) {
 	noKind := k
 	noKind.Kind = ""
 	for _, changes := range [][]keystore.Change{
-		{storetest.Put(k, 9, secret)}, {storetest.Put(k, 0, secret), storetest.Put(k, 0, secret)}, {storetest.Put(noKind, 0, secret)}, {{Op: 9, Key: k, Value: []byte(secret)}},
+		{testutil.Put(k, 9, secret)}, {testutil.Put(k, 0, secret), testutil.Put(k, 0, secret)}, {testutil.Put(noKind, 0, secret)}, {{Op: 9, Key: k, Value: []byte(secret)}},
 	} {
 		_, err := s.Commit(ctx, changes...)
 		require.Error(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -30,7 +30,7 @@ func holding(b *testing.B, n int) *boltstore.Store {
 	for i := range n {
 		changes = append(changes, keystore.Change{Op: keystore.Put, Key: key(i), Value: make([]byte, recordSize)})
 	}
-	storetest.Commit(b, s, changes...)
+	testutil.Commit(b, s, changes...)
 	return s
 }
 
@@ -142,42 +142,6 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if _, err := s.Load(ctx, keys...); err != nil {
 			b.Fatal(err)
-		}
-	}
-}
-
-// 1,000 records of 1.5 kB are loaded, and committed in one Commit.
-func BenchmarkThousand(b *testing.B) {
-	s := open(b)
-	keys, changes := make([]keystore.Key, 1000), make([]keystore.Change, 1000)
-	for i := range keys {
-		keys[i] = key(i)
-		changes[i] = keystore.Change{Op: keystore.Put, Key: keys[i], Value: make([]byte, 1500)}
-	}
-	storetest.Commit(b, s, changes...)
-	b.ReportAllocs()
-	for b.Loop() {
-		records, err := s.Load(ctx, keys...)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for i, r := range records {
-			changes[i].Expect = r.Version
-		}
-		if _, err := s.Commit(ctx, changes...); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkList(b *testing.B) {
-	s := holding(b, 1000)
-	b.ReportAllocs()
-	for b.Loop() {
-		for _, err := range s.List(ctx, "scope", "k", "o") {
-			if err != nil {
-				b.Fatal(err)
-			}
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -62,25 +62,25 @@ func queued(s *boltstore.Store, n int) {
 	}
 }
 
-func key(i int) keystore.Key { return storetest.Key("k", "o", strconv.Itoa(i)) }
+func key(i int) keystore.Key { return testutil.Key("k", "o", strconv.Itoa(i)) }
 
 // All that came while one flush was under way share the next: 50 Commits take
 // two transactions. Each is judged by its own expectations.
 func TestCommitsShareAFlush(t *testing.T) {
 	s := open(t)
-	v := storetest.Commit(t, s, storetest.Put(key(0), 0, "0"), storetest.Put(key(1), 0, "1"))
+	v := testutil.Commit(t, s, testutil.Put(key(0), 0, "0"), testutil.Put(key(1), 0, "1"))
 	before := s.Transactions()
 	f := hold(s)
 
-	first := commit(ctx, s, storetest.Put(key(0), v, "first"))
+	first := commit(ctx, s, testutil.Put(key(0), v, "first"))
 	<-f.entered
 	var good, bad, checks []<-chan result
 	for i := range 20 {
-		bad = append(bad, commit(ctx, s, storetest.Put(key(1000+i), 0, "x"), storetest.Check(key(0), v)))
-		checks = append(checks, commit(ctx, s, storetest.Check(key(1), v)))
+		bad = append(bad, commit(ctx, s, testutil.Put(key(1000+i), 0, "x"), testutil.Check(key(0), v)))
+		checks = append(checks, commit(ctx, s, testutil.Check(key(1), v)))
 	}
 	for i := range 9 {
-		good = append(good, commit(ctx, s, storetest.Put(key(100+i), 0, "good"), storetest.Check(key(1), v)))
+		good = append(good, commit(ctx, s, testutil.Put(key(100+i), 0, "good"), testutil.Check(key(1), v)))
 	}
 	queued(s, 49)
 	f.release <- struct{}{}
@@ -94,14 +94,14 @@ func TestCommitsShareAFlush(t *testing.T) {
 		require.NoError(t, r.err)
 		require.False(t, versions[r.version])
 		versions[r.version] = true
-		require.Equal(t, r.version, storetest.Load(t, s, key(100+i)).Version)
+		require.Equal(t, r.version, testutil.Load(t, s, key(100+i)).Version)
 	}
 	for i, c := range bad {
 		r := <-c
 		conflict, ok := errors.AsType[*keystore.ConflictError](r.err)
 		require.True(t, ok)
 		require.Equal(t, []keystore.Key{key(0)}, conflict.Keys)
-		require.Zero(t, storetest.Load(t, s, key(1000+i)).Version)
+		require.Zero(t, testutil.Load(t, s, key(1000+i)).Version)
 	}
 	for _, c := range checks {
 		require.Equal(t, result{}, <-c)
@@ -113,15 +113,15 @@ func TestCommitsShareAFlush(t *testing.T) {
 // same one wins, and a chain that was guessed right works.
 func TestCommitsInOneFlushInOrder(t *testing.T) {
 	s := open(t)
-	v := storetest.Commit(t, s, storetest.Put(key(0), 0, "0"))
+	v := testutil.Commit(t, s, testutil.Put(key(0), 0, "0"))
 	f := hold(s)
-	first := commit(ctx, s, storetest.Put(key(1), 0, "1"))
+	first := commit(ctx, s, testutil.Put(key(1), 0, "1"))
 	<-f.entered
-	second := commit(ctx, s, storetest.Put(key(0), v, "second"))
+	second := commit(ctx, s, testutil.Put(key(0), v, "second"))
 	queued(s, 1)
-	third := commit(ctx, s, storetest.Put(key(0), v, "third"))
+	third := commit(ctx, s, testutil.Put(key(0), v, "third"))
 	queued(s, 2)
-	fourth := commit(ctx, s, storetest.Delete(key(0), v+2))
+	fourth := commit(ctx, s, testutil.Delete(key(0), v+2))
 	queued(s, 3)
 	f.release <- struct{}{}
 	<-f.entered
@@ -130,7 +130,7 @@ func TestCommitsInOneFlushInOrder(t *testing.T) {
 	require.Equal(t, result{version: v + 2}, <-second)
 	require.Error(t, (<-third).err)
 	require.Equal(t, result{version: v + 3}, <-fourth)
-	require.Zero(t, storetest.Load(t, s, key(0)).Version)
+	require.Zero(t, testutil.Load(t, s, key(0)).Version)
 }
 
 // Too many bytes for one flush are several, and nobody is left over.
@@ -140,7 +140,7 @@ func TestLargeCommitsFlushAlone(t *testing.T) {
 	f := hold(s)
 	var all []<-chan result
 	for i := range 4 {
-		all = append(all, commit(ctx, s, storetest.Put(key(i), 0, strings.Repeat("x", 9<<20))))
+		all = append(all, commit(ctx, s, testutil.Put(key(i), 0, strings.Repeat("x", 9<<20))))
 		if i == 0 {
 			<-f.entered
 		}
@@ -154,7 +154,7 @@ func TestLargeCommitsFlushAlone(t *testing.T) {
 	}
 	for i, c := range all {
 		require.NoError(t, (<-c).err)
-		require.Len(t, storetest.Load(t, s, key(i)).Value, 9<<20)
+		require.Len(t, testutil.Load(t, s, key(i)).Value, 9<<20)
 	}
 	require.Equal(t, before+4, s.Transactions())
 }
@@ -162,11 +162,11 @@ func TestLargeCommitsFlushAlone(t *testing.T) {
 // What does not change anything writes nothing.
 func TestChecksAreNotFlushed(t *testing.T) {
 	s := open(t)
-	v := storetest.Commit(t, s, storetest.Put(key(0), 0, "0"))
+	v := testutil.Commit(t, s, testutil.Put(key(0), 0, "0"))
 	before := s.Transactions()
-	require.Zero(t, storetest.Commit(t, s, storetest.Check(key(0), v)))
-	require.Zero(t, storetest.Commit(t, s))
-	_, err := s.Commit(ctx, storetest.Put(key(0), 0, "1"))
+	require.Zero(t, testutil.Commit(t, s, testutil.Check(key(0), v)))
+	require.Zero(t, testutil.Commit(t, s))
+	_, err := s.Commit(ctx, testutil.Put(key(0), 0, "1"))
 	require.Error(t, err)
 	require.Equal(t, before, s.Transactions())
 }
@@ -177,11 +177,11 @@ func TestContextWhileWaiting(t *testing.T) {
 	s := open(t)
 	f := hold(s)
 	c, cancel := context.WithCancel(ctx)
-	first := commit(c, s, storetest.Put(key(0), 0, "0"))
+	first := commit(c, s, testutil.Put(key(0), 0, "0"))
 	<-f.entered
-	second := commit(c, s, storetest.Put(key(1), 0, "1"))
+	second := commit(c, s, testutil.Put(key(1), 0, "1"))
 	queued(s, 1)
-	third := commit(ctx, s, storetest.Put(key(2), 0, "2"))
+	third := commit(ctx, s, testutil.Put(key(2), 0, "2"))
 	queued(s, 2)
 
 	cancel()
@@ -192,8 +192,8 @@ func TestContextWhileWaiting(t *testing.T) {
 	f.release <- struct{}{}
 	r := <-first
 	require.NoError(t, r.err)
-	require.Equal(t, r.version, storetest.Load(t, s, key(0)).Version)
-	require.Zero(t, storetest.Load(t, s, key(1)).Version)
+	require.Equal(t, r.version, testutil.Load(t, s, key(0)).Version)
+	require.Zero(t, testutil.Load(t, s, key(1)).Version)
 	require.NoError(t, (<-third).err)
 }
 
@@ -214,25 +214,25 @@ func (c *endless) Err() error {
 func TestContextEndedWhenTaken(t *testing.T) {
 	s := open(t)
 	f := hold(s)
-	first := commit(ctx, s, storetest.Put(key(0), 0, "0"))
+	first := commit(ctx, s, testutil.Put(key(0), 0, "0"))
 	<-f.entered
 	c := &endless{Context: ctx}
-	second := commit(c, s, storetest.Put(key(1), 0, "1"))
+	second := commit(c, s, testutil.Put(key(1), 0, "1"))
 	queued(s, 1)
 	c.ended.Store(true)
 	f.release <- struct{}{}
 	require.NoError(t, (<-first).err)
 	require.ErrorIs(t, (<-second).err, context.DeadlineExceeded)
-	require.Zero(t, storetest.Load(t, s, key(1)).Version)
+	require.Zero(t, testutil.Load(t, s, key(1)).Version)
 }
 
 // Close waits for the Commits that wait, and all later calls are told.
 func TestCloseWhileCommitsWait(t *testing.T) {
 	s := open(t)
 	f := hold(s)
-	first := commit(ctx, s, storetest.Put(key(0), 0, "0"))
+	first := commit(ctx, s, testutil.Put(key(0), 0, "0"))
 	<-f.entered
-	second := commit(ctx, s, storetest.Put(key(1), 0, "1"))
+	second := commit(ctx, s, testutil.Put(key(1), 0, "1"))
 	queued(s, 1)
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
@@ -265,11 +265,11 @@ func TestSTO_06_NoLostUpdate(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Equal(t, uint64(workers*rounds), number(storetest.Load(t, s, key(-1))))
+	require.Equal(t, uint64(workers*rounds), number(testutil.Load(t, s, key(-1))))
 	for w := range workers {
-		require.Equal(t, uint64(rounds), number(storetest.Load(t, s, key(w))))
+		require.Equal(t, uint64(rounds), number(testutil.Load(t, s, key(w))))
 	}
-	require.Equal(t, uint64(workers*rounds), storetest.Generation(t, s))
+	require.Equal(t, uint64(workers*rounds), testutil.Generation(t, s))
 	t.Logf("%d Commits in %d transactions", tries.Load(), s.Transactions()-before)
 }
 
@@ -281,7 +281,7 @@ func count(t *testing.T, s keystore.Store, a, b keystore.Key, tries *atomic.Int6
 		return true
 	}
 	tries.Add(1)
-	_, err = s.Commit(ctx, storetest.Put(a, r[0].Version, text(number(r[0])+1)), storetest.Put(b, r[1].Version, text(number(r[1])+1)))
+	_, err = s.Commit(ctx, testutil.Put(a, r[0].Version, text(number(r[0])+1)), testutil.Put(b, r[1].Version, text(number(r[1])+1)))
 	if _, lost := errors.AsType[*keystore.ConflictError](err); err != nil && !lost {
 		t.Error(err)
 		return true

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -36,11 +36,11 @@ func sample(t *testing.T) (file []byte, keys []keystore.Key) {
 			size = boltstore.InlineMax + 1
 		}
 		keys = append(keys, key(i))
-		changes = append(changes, storetest.Put(key(i), 0, strings.Repeat("v", size)))
+		changes = append(changes, testutil.Put(key(i), 0, strings.Repeat("v", size)))
 	}
-	v := storetest.Commit(t, s, changes...)
+	v := testutil.Commit(t, s, changes...)
 	for i := range 20 { // leaves free pages
-		storetest.Commit(t, s, storetest.Put(key(i), v, "w"))
+		testutil.Commit(t, s, testutil.Put(key(i), v, "w"))
 	}
 	require.NoError(t, s.Close())
 	file, err := os.ReadFile(path)
@@ -83,11 +83,11 @@ func useOpen(s *boltstore.Store, keys []keystore.Key) (errs []error) {
 	for r, err := range s.List(ctx, "", "", "") {
 		errs = append(errs, err)
 		if r.Key == keys[40] {
-			_, err = s.Commit(ctx, storetest.Delete(r.Key, r.Version), storetest.Put(storetest.Key("new", "", ""), 0, "v"))
+			_, err = s.Commit(ctx, testutil.Delete(r.Key, r.Version), testutil.Put(testutil.Key("new", "", ""), 0, "v"))
 			errs = append(errs, err)
 		}
 	}
-	_, err = s.Commit(ctx, storetest.Delete(keys[99], 1), storetest.Put(keys[100], 1, "v"))
+	_, err = s.Commit(ctx, testutil.Delete(keys[99], 1), testutil.Put(keys[100], 1, "v"))
 	return append(errs, err, s.Close())
 }
 
@@ -162,8 +162,8 @@ func TestSTO_08_CutWhileOpen(t *testing.T) {
 func TestSTO_08_TornCommit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
 	s := reopen(t, path)
-	v1 := storetest.Commit(t, s, storetest.Put(key(0), 0, "old"), storetest.Put(key(1), 0, "old"))
-	storetest.Commit(t, s, storetest.Put(key(0), v1, "new"), storetest.Delete(key(1), v1))
+	v1 := testutil.Commit(t, s, testutil.Put(key(0), 0, "old"), testutil.Put(key(1), 0, "old"))
+	testutil.Commit(t, s, testutil.Put(key(0), v1, "new"), testutil.Delete(key(1), v1))
 	require.NoError(t, s.Close())
 
 	file, err := os.ReadFile(path)
@@ -179,10 +179,10 @@ func TestSTO_08_TornCommit(t *testing.T) {
 		torn := filepath.Join(t.TempDir(), strconv.Itoa(torn))
 		require.NoError(t, os.WriteFile(torn, damaged, 0o600))
 		s := reopen(t, torn)
-		require.Equal(t, v1, storetest.Generation(t, s))
-		require.Equal(t, "old", string(storetest.Load(t, s, key(0)).Value))
-		require.Equal(t, "old", string(storetest.Load(t, s, key(1)).Value))
-		require.Equal(t, v1+1, storetest.Commit(t, s, storetest.Put(key(0), v1, "other")))
+		require.Equal(t, v1, testutil.Generation(t, s))
+		require.Equal(t, "old", string(testutil.Load(t, s, key(0)).Value))
+		require.Equal(t, "old", string(testutil.Load(t, s, key(1)).Value))
+		require.Equal(t, v1+1, testutil.Commit(t, s, testutil.Put(key(0), v1, "other")))
 		require.NoError(t, s.Close())
 	}
 }
@@ -218,19 +218,19 @@ func TestDamagedRecords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store")
 			s := reopen(t, path)
-			v := storetest.Commit(t, s, storetest.Put(k, 0, c.value), storetest.Put(key(1), 0, "other"))
+			v := testutil.Commit(t, s, testutil.Put(k, 0, c.value), testutil.Put(key(1), 0, "other"))
 			require.NoError(t, s.Close())
 			edit(t, path, c.damage)
 
 			s = reopen(t, path)
 			_, err := s.Load(ctx, k)
 			require.ErrorIs(t, err, keystore.ErrCorrupt)
-			require.Equal(t, "other", string(storetest.Load(t, s, key(1)).Value))
+			require.Equal(t, "other", string(testutil.Load(t, s, key(1)).Value))
 			var last error
 			for _, last = range s.List(ctx, "", "", "") {
 			}
 			require.ErrorIs(t, last, keystore.ErrCorrupt)
-			storetest.Commit(t, s, storetest.Put(key(1), v, "new"))
+			testutil.Commit(t, s, testutil.Put(key(1), v, "new"))
 		})
 	}
 }

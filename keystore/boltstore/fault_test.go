@@ -16,7 +16,6 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -35,7 +34,7 @@ func requireFails(t *testing.T, s keystore.Store, want error, changes ...keystor
 func filled(t *testing.T) *boltstore.Store {
 	s := open(t)
 	for i := range 5 {
-		storetest.Commit(t, s, storetest.Put(key(i), 0, "value"))
+		testutil.Commit(t, s, testutil.Put(key(i), 0, "value"))
 	}
 	return s
 }
@@ -52,27 +51,27 @@ func TestFlushFailsBefore(t *testing.T) {
 		{syscall.EIO, syscall.EIO},
 	} {
 		s.Finish(func(*bbolt.Tx) error { return c.cause })
-		requireFails(t, s, c.want, storetest.Put(key(0), 1, "new"), storetest.Put(key(9), 0, "new"))
-		_, err := s.Commit(ctx, storetest.Put(key(0), 1, "new"))
+		requireFails(t, s, c.want, testutil.Put(key(0), 1, "new"), testutil.Put(key(9), 0, "new"))
+		_, err := s.Commit(ctx, testutil.Put(key(0), 1, "new"))
 		require.ErrorIs(t, err, c.cause)
 		require.NotErrorIs(t, err, keystore.ErrCommitUnknown)
 	}
 	s.Finish((*bbolt.Tx).Commit)
-	storetest.Commit(t, s, storetest.Put(key(0), 1, "new"))
+	testutil.Commit(t, s, testutil.Put(key(0), 1, "new"))
 }
 
 // One that cannot be made does not fail the others of its flush.
 func TestOneOfAFlushFails(t *testing.T) {
 	s := filled(t)
 	f := hold(s)
-	first := commit(ctx, s, storetest.Put(key(5), 0, "5"))
+	first := commit(ctx, s, testutil.Put(key(5), 0, "5"))
 	<-f.entered
 	var rest []<-chan result
 	for i := range 3 {
-		rest = append(rest, commit(ctx, s, storetest.Put(key(6+i), 0, strings.Repeat("x", 100*(i%2)))))
+		rest = append(rest, commit(ctx, s, testutil.Put(key(6+i), 0, strings.Repeat("x", 100*(i%2)))))
 		queued(s, i+1)
 	}
-	conflict := commit(ctx, s, storetest.Put(key(0), 99, "x"))
+	conflict := commit(ctx, s, testutil.Put(key(0), 99, "x"))
 	queued(s, 4)
 	s.Finish(func(tx *bbolt.Tx) error { // the record with a value is too much
 		if c := tx.Bucket([]byte("records")).Get(boltstore.StoredKey(key(7))); len(c) > 100 {
@@ -87,9 +86,9 @@ func TestOneOfAFlushFails(t *testing.T) {
 	require.NoError(t, (<-rest[2]).err)
 	_, lost := errors.AsType[*keystore.ConflictError]((<-conflict).err)
 	require.True(t, lost)
-	require.NotZero(t, storetest.Load(t, s, key(6)).Version)
-	require.Zero(t, storetest.Load(t, s, key(7)).Version)
-	require.NotZero(t, storetest.Load(t, s, key(8)).Version)
+	require.NotZero(t, testutil.Load(t, s, key(6)).Version)
+	require.Zero(t, testutil.Load(t, s, key(7)).Version)
+	require.NotZero(t, testutil.Load(t, s, key(8)).Version)
 }
 
 // An error after that page was written leaves open what the disk has. Nobody
@@ -97,14 +96,14 @@ func TestOneOfAFlushFails(t *testing.T) {
 func TestFlushFailsAfter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
 	s := reopen(t, path)
-	v := storetest.Commit(t, s, storetest.Put(key(0), 0, "old"))
+	v := testutil.Commit(t, s, testutil.Put(key(0), 0, "old"))
 	s.Finish(func(tx *bbolt.Tx) error { return errors.Join(tx.Commit(), syscall.EIO) })
-	_, err := s.Commit(ctx, storetest.Put(key(0), v, "new"))
+	_, err := s.Commit(ctx, testutil.Put(key(0), v, "new"))
 	require.ErrorIs(t, err, keystore.ErrCommitUnknown)
 	require.ErrorIs(t, err, syscall.EIO)
 
 	s.Finish((*bbolt.Tx).Commit)
-	_, err = s.Commit(ctx, storetest.Put(key(1), 0, "new"))
+	_, err = s.Commit(ctx, testutil.Put(key(1), 0, "new"))
 	require.ErrorIs(t, err, syscall.EIO)
 	require.NotErrorIs(t, err, keystore.ErrCommitUnknown)
 	_, err = s.Load(ctx, key(0))
@@ -117,8 +116,8 @@ func TestFlushFailsAfter(t *testing.T) {
 	require.NoError(t, s.Close())
 
 	s = reopen(t, path)
-	require.Equal(t, "new", string(storetest.Load(t, s, key(0)).Value))
-	require.Zero(t, storetest.Load(t, s, key(1)).Version)
+	require.Equal(t, "new", string(testutil.Load(t, s, key(0)).Value))
+	require.Zero(t, testutil.Load(t, s, key(1)).Version)
 }
 
 // A panic of bbolt's is ErrCorrupt: nothing was changed, nothing will be, and
@@ -127,10 +126,10 @@ func TestPanicInCommit(t *testing.T) {
 	s := filled(t)
 	for _, cause := range []any{"page 7 already freed", errors.New("x"), fmt.Sprint(nil)} {
 		s.Finish(func(*bbolt.Tx) error { panic(cause) })
-		requireFails(t, s, keystore.ErrCorrupt, storetest.Put(key(0), 1, "new"))
+		requireFails(t, s, keystore.ErrCorrupt, testutil.Put(key(0), 1, "new"))
 	}
 	s.Finish((*bbolt.Tx).Commit)
-	requireFails(t, s, keystore.ErrCorrupt, storetest.Put(key(0), 1, "new"))
+	requireFails(t, s, keystore.ErrCorrupt, testutil.Put(key(0), 1, "new"))
 	require.NoError(t, s.Close())
 }
 
@@ -138,12 +137,12 @@ func TestPanicInCommit(t *testing.T) {
 func TestPanicInASharedFlush(t *testing.T) {
 	s := filled(t)
 	f := hold(s)
-	first := commit(ctx, s, storetest.Put(key(5), 0, "5"))
+	first := commit(ctx, s, testutil.Put(key(5), 0, "5"))
 	<-f.entered
 	var wg sync.WaitGroup
 	for i := range 10 {
 		wg.Go(func() {
-			if _, err := s.Commit(ctx, storetest.Put(key(100+i), 0, "x")); !errors.Is(err, keystore.ErrCorrupt) {
+			if _, err := s.Commit(ctx, testutil.Put(key(100+i), 0, "x")); !errors.Is(err, keystore.ErrCorrupt) {
 				t.Error(err)
 			}
 		})
@@ -164,19 +163,19 @@ func TestSTO_10_MaxSize(t *testing.T) {
 	value := strings.Repeat("x", 10000)
 	n := 0
 	for ; ; n++ {
-		if _, err = s.Commit(ctx, storetest.Put(key(n), 0, value)); err != nil {
+		if _, err = s.Commit(ctx, testutil.Put(key(n), 0, value)); err != nil {
 			break
 		}
 	}
 	require.ErrorIs(t, err, keystore.ErrFull)
 	require.Greater(t, n, 50)
-	requireFails(t, s, keystore.ErrFull, storetest.Put(key(n), 0, value), storetest.Put(key(n+1), 0, ""))
-	requireFails(t, s, keystore.ErrFull, storetest.Put(key(n), 0, strings.Repeat(value, 200)))
+	requireFails(t, s, keystore.ErrFull, testutil.Put(key(n), 0, value), testutil.Put(key(n+1), 0, ""))
+	requireFails(t, s, keystore.ErrFull, testutil.Put(key(n), 0, strings.Repeat(value, 200)))
 	for i := range n {
-		storetest.Commit(t, s, storetest.Delete(key(i), uint64(i)+1))
+		testutil.Commit(t, s, testutil.Delete(key(i), uint64(i)+1))
 	}
 	for i := range n / 2 {
-		storetest.Commit(t, s, storetest.Put(key(i), 0, value))
+		testutil.Commit(t, s, testutil.Put(key(i), 0, value))
 	}
 }
 
@@ -185,15 +184,15 @@ func TestMEM_03_NothingPrintsStores(t *testing.T) {
 	s := open(t)
 	secret := []byte("Secr3t-Value-Of-A-Record")
 	k := keystore.Key{Scope: "+4915112345678", Kind: "session", Owner: "alice@example", Name: "device-7"}
-	storetest.Commit(t, s, storetest.Put(k, 0, string(secret)))
+	testutil.Commit(t, s, testutil.Put(k, 0, string(secret)))
 	for how, out := range testutil.Printed(t, s) {
 		testutil.NoTrace(t, out, secret)
 		require.True(t, how == "%T" || strings.Contains(out, "redacted"), out)
 	}
-	_, conflict := s.Commit(ctx, storetest.Put(k, 9, "x"))
-	_, twice := s.Commit(ctx, storetest.Put(k, 1, "x"), storetest.Put(k, 1, "x"))
+	_, conflict := s.Commit(ctx, testutil.Put(k, 9, "x"))
+	_, twice := s.Commit(ctx, testutil.Put(k, 1, "x"), testutil.Put(k, 1, "x"))
 	s.Finish(func(*bbolt.Tx) error { panic(fmt.Sprintf("%v %s", k, secret)) })
-	_, damaged := s.Commit(ctx, storetest.Put(k, 1, "x"))
+	_, damaged := s.Commit(ctx, testutil.Put(k, 1, "x"))
 	for _, err := range []error{conflict, twice, damaged} {
 		require.Error(t, err)
 		for _, leak := range []string{k.Scope, k.Owner, k.Name, string(secret)} {

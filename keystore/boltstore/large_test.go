@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -32,25 +32,25 @@ func TestSizes(t *testing.T) {
 	sizes := []int{0, 1, 4095, 4096, 5000, boltstore.InlineMax - 1, boltstore.InlineMax, boltstore.InlineMax + 1,
 		boltstore.PieceSize - 1, boltstore.PieceSize, boltstore.PieceSize + 1, 10 * boltstore.PieceSize}
 	for i, size := range sizes {
-		storetest.Commit(t, s, storetest.Put(key(i), 0, value(size)))
+		testutil.Commit(t, s, testutil.Put(key(i), 0, value(size)))
 	}
 	require.NoError(t, s.Close())
 	s = reopen(t, path)
-	listed := storetest.All(t, s, "", "", "")
+	listed := testutil.All(t, s, "", "", "")
 	for i, size := range sizes {
-		r := storetest.Load(t, s, key(i))
+		r := testutil.Load(t, s, key(i))
 		require.Equal(t, uint64(i)+1, r.Version)
 		require.True(t, value(size) == string(r.Value), size)
 		require.True(t, value(size) == string(listed[key(i)].Value), size)
 	}
 	// Each size becomes each other one.
 	for i := range sizes {
-		v := storetest.Load(t, s, key(i)).Version
+		v := testutil.Load(t, s, key(i)).Version
 		for j, size := range sizes {
-			v = storetest.Commit(t, s, storetest.Put(key(i), v, value(size)))
-			require.Len(t, storetest.Load(t, s, key(i)).Value, size, "%d to %d", i, j)
+			v = testutil.Commit(t, s, testutil.Put(key(i), v, value(size)))
+			require.Len(t, testutil.Load(t, s, key(i)).Value, size, "%d to %d", i, j)
 		}
-		storetest.Commit(t, s, storetest.Delete(key(i), v))
+		testutil.Commit(t, s, testutil.Delete(key(i), v))
 	}
 	require.NoError(t, s.Close())
 	edit(t, path, func(tx *bbolt.Tx) error { // and nothing is left behind
@@ -68,15 +68,15 @@ func TestLargestValue(t *testing.T) {
 	s := reopen(t, path)
 	large := bytes.Repeat([]byte("gembok, "), (64<<20+1<<10)/8)
 	put := keystore.Change{Op: keystore.Put, Key: key(0), Value: large}
-	v := storetest.Commit(t, s, put)
-	require.True(t, bytes.Equal(large, storetest.Load(t, s, key(0)).Value))
+	v := testutil.Commit(t, s, put)
+	require.True(t, bytes.Equal(large, testutil.Load(t, s, key(0)).Value))
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 
 	// Its pages are used again.
 	for range 3 {
-		storetest.Commit(t, s, storetest.Delete(key(0), v))
-		v = storetest.Commit(t, s, put)
+		testutil.Commit(t, s, testutil.Delete(key(0), v))
+		v = testutil.Commit(t, s, put)
 	}
 	after, err := os.Stat(path)
 	require.NoError(t, err)
@@ -87,8 +87,8 @@ func TestLargestValue(t *testing.T) {
 // again.
 func TestLargeNeighbours(t *testing.T) {
 	s := open(t)
-	a := storetest.Commit(t, s, storetest.Put(key(0), 0, "a"))
-	storetest.Commit(t, s, storetest.Put(key(1), 0, strings.Repeat("x", 4<<20)), storetest.Put(key(2), 0, strings.Repeat("y", 4<<20)))
+	a := testutil.Commit(t, s, testutil.Put(key(0), 0, "a"))
+	testutil.Commit(t, s, testutil.Put(key(1), 0, strings.Repeat("x", 4<<20)), testutil.Put(key(2), 0, strings.Repeat("y", 4<<20)))
 	var written int64
 	s.Finish(func(tx *bbolt.Tx) error {
 		err := tx.Commit()
@@ -96,6 +96,6 @@ func TestLargeNeighbours(t *testing.T) {
 		written = stats.GetPageAlloc()
 		return err
 	})
-	storetest.Commit(t, s, storetest.Put(key(0), a, "b"))
+	testutil.Commit(t, s, testutil.Put(key(0), a, "b"))
 	require.Less(t, written, int64(64<<10))
 }

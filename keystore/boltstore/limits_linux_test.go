@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -39,7 +39,7 @@ func TestSTO_10_NoRoomToWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
 	require.NoError(t, reopen(t, path).Close())
 	run(t, "full", path)
-	require.NotEmpty(t, storetest.All(t, reopen(t, path), "", "", ""))
+	require.NotEmpty(t, testutil.All(t, reopen(t, path), "", "", ""))
 }
 
 func fillUp(path string) error {
@@ -54,7 +54,7 @@ func fillUp(path string) error {
 	}
 	n, failures := 0, 0
 	for size := 100000; size > 10; {
-		_, err := s.Commit(ctx, storetest.Put(key(n), 0, strings.Repeat("x", size)))
+		_, err := s.Commit(ctx, testutil.Put(key(n), 0, strings.Repeat("x", size)))
 		switch {
 		case err == nil:
 			n++
@@ -68,7 +68,7 @@ func fillUp(path string) error {
 			return fmt.Errorf("generation is %d after %d Commits and %d that failed: %w", g, n, failures, err)
 		}
 	}
-	if _, err := s.Commit(ctx, storetest.Delete(key(0), 1), storetest.Put(key(n), 0, "x")); err != nil {
+	if _, err := s.Commit(ctx, testutil.Delete(key(0), 1), testutil.Put(key(n), 0, "x")); err != nil {
 		return fmt.Errorf("after making room: %w", err)
 	}
 	return s.Close()

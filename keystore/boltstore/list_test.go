@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -19,9 +19,9 @@ func many(t *testing.T, n int) *boltstore.Store {
 	s := open(t)
 	var changes []keystore.Change
 	for i := range n {
-		changes = append(changes, storetest.Put(storetest.Key("kind"+strconv.Itoa(i%2), "o", strconv.Itoa(i)), 0, "v"))
+		changes = append(changes, testutil.Put(testutil.Key("kind"+strconv.Itoa(i%2), "o", strconv.Itoa(i)), 0, "v"))
 	}
-	storetest.Commit(t, s, changes...)
+	testutil.Commit(t, s, changes...)
 	return s
 }
 
@@ -29,15 +29,15 @@ func many(t *testing.T, n int) *boltstore.Store {
 func TestLongList(t *testing.T) {
 	n := 3*boltstore.PageKeys + 7
 	s := many(t, n)
-	require.Len(t, storetest.All(t, s, "", "", ""), n)
-	require.Len(t, storetest.All(t, s, "scope", "", "o"), n)
-	require.Len(t, storetest.All(t, s, "", "kind1", ""), n/2)
-	require.Empty(t, storetest.All(t, s, "", "", "nobody"))
-	require.Empty(t, storetest.All(t, s, "scope", "kind", ""))
+	require.Len(t, testutil.All(t, s, "", "", ""), n)
+	require.Len(t, testutil.All(t, s, "scope", "", "o"), n)
+	require.Len(t, testutil.All(t, s, "", "kind1", ""), n/2)
+	require.Empty(t, testutil.All(t, s, "", "", "nobody"))
+	require.Empty(t, testutil.All(t, s, "scope", "kind", ""))
 
-	last := storetest.Key("kind1", "p", "")
-	storetest.Commit(t, s, storetest.Put(last, 0, ""))
-	require.Len(t, storetest.All(t, s, "", "", "p"), 1)
+	last := testutil.Key("kind1", "p", "")
+	testutil.Commit(t, s, testutil.Put(last, 0, ""))
+	require.Len(t, testutil.All(t, s, "", "", "p"), 1)
 }
 
 // Every step of the loop commits, to the record itself, to one ahead, and so
@@ -47,7 +47,7 @@ func TestListWhileCommitting(t *testing.T) {
 	const n = 100
 	s := many(t, n)
 	current := map[keystore.Key]uint64{}
-	for k, r := range storetest.All(t, s, "", "", "") {
+	for k, r := range testutil.All(t, s, "", "", "") {
 		current[k] = r.Version
 	}
 	seen := map[keystore.Key]bool{}
@@ -58,11 +58,11 @@ func TestListWhileCommitting(t *testing.T) {
 		i, err := strconv.Atoi(r.Key.Name)
 		require.NoError(t, err)
 		seen[r.Key] = true
-		ahead := storetest.Key("kind"+strconv.Itoa((i+37)%n%2), "o", strconv.Itoa((i+37)%n))
-		v := storetest.Commit(t, s,
-			storetest.Put(r.Key, r.Version, "new"),
-			storetest.Put(ahead, current[ahead], strings.Repeat("x", 20000)),
-			storetest.Put(storetest.Key("kind2", "o", r.Key.Name), 0, "added"))
+		ahead := testutil.Key("kind"+strconv.Itoa((i+37)%n%2), "o", strconv.Itoa((i+37)%n))
+		v := testutil.Commit(t, s,
+			testutil.Put(r.Key, r.Version, "new"),
+			testutil.Put(ahead, current[ahead], strings.Repeat("x", 20000)),
+			testutil.Put(testutil.Key("kind2", "o", r.Key.Name), 0, "added"))
 		current[r.Key], current[ahead] = v, v
 	}
 	require.Len(t, seen, n)
@@ -77,7 +77,7 @@ func TestNestedLists(t *testing.T) {
 		for b, err := range s.List(ctx, "scope", "kind1", "") {
 			require.NoError(t, err)
 			require.NotEqual(t, a.Key, b.Key)
-			require.NotZero(t, storetest.Load(t, s, a.Key).Version)
+			require.NotZero(t, testutil.Load(t, s, a.Key).Version)
 			pairs++
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -63,7 +63,7 @@ func FuzzStoredKey(f *testing.F) {
 
 // Any bytes are a record or ErrCorrupt.
 func FuzzStoredRecord(f *testing.F) {
-	k := storetest.Key("k", strings.Repeat("x", 300), "n")
+	k := testutil.Key("k", strings.Repeat("x", 300), "n")
 	f.Add(boltstore.StoredKey(k), boltstore.StoredValue(k, 1, "value"))
 	f.Add(boltstore.StoredKey(k), boltstore.StoredValue(k, 1, "value")[:20])
 	f.Add([]byte{0, 0, 0, 0xFF}, make([]byte, 17))

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -35,23 +35,23 @@ func requireRefused(t *testing.T, path string, want error) {
 
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
-	a, b := storetest.Key("k", "o", "a"), storetest.Key("k", "o", "b")
+	a, b := testutil.Key("k", "o", "a"), testutil.Key("k", "o", "b")
 	s := reopen(t, path)
-	v1 := storetest.Commit(t, s, storetest.Put(a, 0, "1"), storetest.Put(b, 0, ""))
-	v2 := storetest.Commit(t, s, storetest.Delete(a, v1))
+	v1 := testutil.Commit(t, s, testutil.Put(a, 0, "1"), testutil.Put(b, 0, ""))
+	v2 := testutil.Commit(t, s, testutil.Delete(a, v1))
 	require.NoError(t, s.Close())
 
 	s = reopen(t, path)
-	require.Equal(t, v2, storetest.Generation(t, s))
-	require.Zero(t, storetest.Load(t, s, a).Version)
-	require.Equal(t, v1, storetest.Load(t, s, b).Version)
-	v3 := storetest.Commit(t, s, storetest.Delete(b, v1))
+	require.Equal(t, v2, testutil.Generation(t, s))
+	require.Zero(t, testutil.Load(t, s, a).Version)
+	require.Equal(t, v1, testutil.Load(t, s, b).Version)
+	v3 := testutil.Commit(t, s, testutil.Delete(b, v1))
 	require.Greater(t, v3, v2)
 	require.NoError(t, s.Close())
 
 	s = reopen(t, path) // empty, and still it counts on
-	require.Equal(t, v3, storetest.Generation(t, s))
-	require.Greater(t, storetest.Commit(t, s, storetest.Put(a, 0, "4")), v3)
+	require.Equal(t, v3, testutil.Generation(t, s))
+	require.Greater(t, testutil.Commit(t, s, testutil.Put(a, 0, "4")), v3)
 }
 
 func TestNewFile(t *testing.T) {
@@ -73,7 +73,7 @@ func TestEmptyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
 	require.NoError(t, os.WriteFile(path, nil, 0o640))
 	s := reopen(t, path)
-	storetest.Commit(t, s, storetest.Put(storetest.Key("k", "", ""), 0, "v"))
+	testutil.Commit(t, s, testutil.Put(testutil.Key("k", "", ""), 0, "v"))
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	if runtime.GOOS != "windows" {
@@ -91,12 +91,12 @@ func TestOpenNowhere(t *testing.T) {
 func TestLockedInThisProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
 	s := reopen(t, path)
-	k := storetest.Key("k", "o", "n")
-	storetest.Commit(t, s, storetest.Put(k, 0, "v"))
+	k := testutil.Key("k", "o", "n")
+	testutil.Commit(t, s, testutil.Put(k, 0, "v"))
 	requireRefused(t, path, keystore.ErrLocked)
-	require.Equal(t, "v", string(storetest.Load(t, s, k).Value))
+	require.Equal(t, "v", string(testutil.Load(t, s, k).Value))
 	require.NoError(t, s.Close())
-	require.Equal(t, "v", string(storetest.Load(t, reopen(t, path), k).Value))
+	require.Equal(t, "v", string(testutil.Load(t, reopen(t, path), k).Value))
 }
 
 // edit changes the file of a store by bbolt.
@@ -122,7 +122,7 @@ func TestOtherFiles(t *testing.T) {
 	good := filepath.Join(dir, "good")
 	s := reopen(t, good)
 	for i := range 100 {
-		storetest.Commit(t, s, storetest.Put(storetest.Key("k", "o", string(rune(i))), 0, "value"))
+		testutil.Commit(t, s, testutil.Put(testutil.Key("k", "o", string(rune(i))), 0, "value"))
 	}
 	require.NoError(t, s.Close())
 	var used int64

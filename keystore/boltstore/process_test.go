@@ -18,7 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gembok-e2ee/gembok/internal/testutil/storetest"
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 )
@@ -101,7 +101,7 @@ func tryOpen(path string) error {
 func TestSTO_05_TwoProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store")
 	s := reopen(t, path)
-	v := storetest.Commit(t, s, storetest.Put(key(0), 0, "v"))
+	v := testutil.Commit(t, s, testutil.Put(key(0), 0, "v"))
 	for range 3 {
 		p := start(t, "try", path)
 		require.Equal(t, "locked", p.line(t))
@@ -117,7 +117,7 @@ func TestSTO_05_TwoProcesses(t *testing.T) {
 	}
 	p.kill()
 	s = reopen(t, path) // at once: the lock ended with the process
-	require.Equal(t, v, storetest.Load(t, s, key(0)).Version)
+	require.Equal(t, v, testutil.Load(t, s, key(0)).Version)
 }
 
 // createAndSay makes a new store, and says so.
@@ -128,7 +128,7 @@ func createAndSay(path string) error {
 	}
 	fmt.Println("made", err)
 	if err == nil {
-		_, err = s.Commit(ctx, storetest.Put(storetest.Key("k", "", strconv.Itoa(os.Getpid())), 0, "v"))
+		_, err = s.Commit(ctx, testutil.Put(testutil.Key("k", "", strconv.Itoa(os.Getpid())), 0, "v"))
 		return errors.Join(err, s.Close())
 	}
 	return nil
@@ -150,7 +150,7 @@ func TestManyMakeOne(t *testing.T) {
 		require.NoError(t, p.cmd.Wait())
 	}
 	require.NotZero(t, made)
-	require.Len(t, storetest.All(t, reopen(t, path), "", "", ""), made)
+	require.Len(t, testutil.All(t, reopen(t, path), "", "", ""), made)
 }
 
 // A process is killed while it makes a store: the next one makes it, or finds
@@ -161,7 +161,7 @@ func TestKilledWhileMaking(t *testing.T) {
 		p := start(t, "create", path)
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 		p.kill()
-		storetest.Commit(t, reopen(t, path), storetest.Put(key(0), 0, "v"))
+		testutil.Commit(t, reopen(t, path), testutil.Put(key(0), 0, "v"))
 	}
 }
 
@@ -169,7 +169,7 @@ const writers = 8
 
 // pair is the two records of a writer, which it always changes together.
 func pair(w int) (a, b keystore.Key) {
-	return storetest.Key("a", strconv.Itoa(w), ""), storetest.Key("b", strconv.Itoa(w), "")
+	return testutil.Key("a", strconv.Itoa(w), ""), testutil.Key("b", strconv.Itoa(w), "")
 }
 
 // padded is a number as a value, some of which are large.
@@ -212,12 +212,12 @@ func writePair(s keystore.Store, w int) (n, version uint64, err error) {
 	}
 	n = number(r[0]) + 1
 	if n%7 == 0 { // absent in between: versions count on
-		if _, err = s.Commit(ctx, storetest.Delete(a, r[0].Version), storetest.Delete(b, r[1].Version)); err != nil {
+		if _, err = s.Commit(ctx, testutil.Delete(a, r[0].Version), testutil.Delete(b, r[1].Version)); err != nil {
 			return 0, 0, err
 		}
 		r[0].Version, r[1].Version = 0, 0
 	}
-	version, err = s.Commit(ctx, storetest.Put(a, r[0].Version, padded(n)), storetest.Put(b, r[1].Version, padded(n)))
+	version, err = s.Commit(ctx, testutil.Put(a, r[0].Version, padded(n)), testutil.Put(b, r[1].Version, padded(n)))
 	return n, version, err
 }
 
@@ -271,7 +271,7 @@ func (o *oracle) look(t *testing.T, path string) {
 	s, err := boltstore.Open(path, nil)
 	require.NoError(t, err)
 	defer s.Close()
-	require.GreaterOrEqual(t, storetest.Generation(t, s), o.highest)
+	require.GreaterOrEqual(t, testutil.Generation(t, s), o.highest)
 	for w := range writers {
 		a, b := pair(w)
 		r, err := s.Load(ctx, a, b)
@@ -289,8 +289,8 @@ func (o *oracle) look(t *testing.T, path string) {
 		require.Equal(t, padded(n), string(r[0].Value))
 		o.counts[w] = n
 	}
-	k := storetest.Key("c", "", "")
-	v := storetest.Commit(t, s, storetest.Put(k, storetest.Load(t, s, k).Version, ""))
+	k := testutil.Key("c", "", "")
+	v := testutil.Commit(t, s, testutil.Put(k, testutil.Load(t, s, k).Version, ""))
 	require.Greater(t, v, o.highest)
 	o.highest = v
 }
