@@ -45,7 +45,7 @@ var flaws = []struct {
 	{"names no conflict", []string{"conflicts are named"}},
 	{"has an error of its own for conflicts", []string{"conflicts are named", "one wins"}},
 	{"does not know of conflicts", []string{"conflicts are named", "model"}},
-	{"makes what comes before a conflict", []string{"conflicts are named", "snapshots"}},
+	{"makes what comes before a conflict", []string{"conflicts are named", "conflicts of many", "linearizable"}},
 	{"makes what has no conflict", []string{"conflicts of many", "one wins", "linearizable"}},
 	{"does not look at Checks", []string{"checks alone", "conflicts are named", "linearizable"}},
 	{"does not look what it deletes", []string{"delete of absent", "conflicts are named"}},
