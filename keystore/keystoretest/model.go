@@ -138,7 +138,7 @@ func (p *player) value() []byte {
 	switch n := p.rng.IntN(200); {
 	case n == 0:
 		return pattern(p.rng.IntN(200_000))
-	case n < 20:
+	case n < 10:
 		return pattern(p.rng.IntN(6000))
 	default:
 		return pattern(p.rng.IntN(40))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,7 +42,9 @@ func (s *toy) Commit(ctx context.Context, changes ...keystore.Change) (version u
 		}
 		return 0, err
 	}
-	before := s.disk.clone()
+	if s.flaw == "answers of the past" {
+		s.old = maps.Clone(s.disk.records)
+	}
 	version = s.put(changes)
 	if err := s.beneath(); err != nil { // it may be on the disk, or not
 		if s.flaw == "says it failed when it did not" {
@@ -49,7 +52,6 @@ func (s *toy) Commit(ctx context.Context, changes ...keystore.Change) (version u
 		}
 		return 0, fmt.Errorf("toy: %w: %w", keystore.ErrCommitUnknown, err)
 	}
-	s.old = before.records
 	if s.flaw == "looks at its context too late" {
 		time.Sleep(time.Millisecond)
 		if err := ctx.Err(); err != nil {
