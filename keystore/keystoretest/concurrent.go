@@ -122,8 +122,9 @@ func snapshots(t *tester) {
 	}
 	t.commit(changes...)
 	var done atomic.Bool
-	watched := make(chan error)
-	for range 2 {
+	defer done.Store(true)
+	watched := make(chan error, 2)
+	for range cap(watched) {
 		go func() {
 			for !done.Load() {
 				if err := sumIs(t.s, keys, accounts*each); err != nil {
@@ -145,7 +146,7 @@ func snapshots(t *tester) {
 		return nil
 	})
 	done.Store(true)
-	for range 2 {
+	for range cap(watched) {
 		t.ok("a snapshot", <-watched)
 	}
 	t.ok("the end", sumIs(t.s, keys, accounts*each))
@@ -185,9 +186,11 @@ func closeWhileBusy(t *tester) {
 		})
 	}
 	began.Wait()
-	t.together("Close", 2, func(int) error { return t.s.Close() })
+	var closing [2]error
+	t.together("Close", 2, func(w int) error { closing[w] = t.s.Close(); return nil })
 	isClosed.Store(true)
 	ended.Wait()
+	t.ok("Close of two at once", errors.Join(closing[:]...))
 	for _, err := range errs {
 		if !errors.Is(err, keystore.ErrCommitUnknown) {
 			t.is("a call while the store is closed", err, keystore.ErrClosed)
@@ -225,8 +228,8 @@ func busy(s keystore.Store, k keystore.Key, version *uint64) error {
 
 // A store leaves no goroutine when it is closed.
 func nothingIsLeftRunning(t *tester) {
-	const stores = 8 // so many that others which end meanwhile hide nothing
-	before := runtime.NumGoroutine()
+	const stores = 3
+	before := settled()
 	for range stores {
 		t.commit(put(key("k", "o", "n"), 0, "v"))
 		for _, err := range t.s.List(ctx, "", "", "") {
@@ -236,11 +239,24 @@ func nothingIsLeftRunning(t *tester) {
 		t.renew()
 	}
 	t.ok("Close", t.s.Close())
-	for range 200 { // what ends by itself may take its time
-		if runtime.NumGoroutine() <= before {
+	after := settled()
+	for range 100 { // what ends by itself may take its time
+		if after <= before {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		after = settled()
 	}
-	t.Fatalf("%d goroutines run after %d stores were closed, %d before", runtime.NumGoroutine(), stores+1, before)
+	t.Fatalf("%d goroutines run after %d stores were closed, %d before", after, stores+1, before)
+}
+
+// settled returns how many goroutines run, once they do not get fewer.
+func settled() int {
+	for n := runtime.NumGoroutine(); ; {
+		time.Sleep(20 * time.Millisecond)
+		now := runtime.NumGoroutine()
+		if now >= n {
+			return now
+		}
+		n = now
+	}
 }

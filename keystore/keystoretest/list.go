@@ -183,7 +183,8 @@ func listWhileOthersCommit(t *tester) {
 	const still, writers = 300, 4
 	t.fill(still)
 	var done atomic.Bool
-	written := make(chan map[uint64]string)
+	defer done.Store(true)
+	written := make(chan map[uint64]string, writers)
 	for w := range writers {
 		go func() { written <- restless(t, t.s, &done, fmt.Sprint(w)) }()
 	}
