@@ -1,6 +1,7 @@
 package keystoretest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,22 +16,19 @@ import (
 // workers is how many goroutines use a store at once.
 const workers = 64
 
-// together calls do in goroutines, each with a number from 0, and reports
-// their errors.
+// together calls do in goroutines, each with a number from 0, and ends the test
+// if one of them returns an error.
 func (t *tester) together(what string, n int, do func(w int) error) {
 	t.Helper()
-	var wg sync.WaitGroup
+	errs := make(chan error, n)
 	for w := range n {
-		wg.Go(func() {
-			if err := do(w); err != nil {
-				t.Errorf("%s: %v", what, err)
-			}
-		})
+		go func() { errs <- do(w) }()
 	}
-	wg.Wait()
-	if t.Failed() {
-		t.FailNow()
+	var first error
+	for range n {
+		first = cmp.Or(first, <-errs)
 	}
+	t.ok(what, first)
 }
 
 func number(r keystore.Record) uint64 {

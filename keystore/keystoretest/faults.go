@@ -96,26 +96,27 @@ func (t *tester) attempt(c context.Context, changes []keystore.Change) (o outcom
 func (t *tester) truthful(s *scene, o outcome) (made bool) {
 	t.Helper()
 	t.require(o.err == nil || o.version == 0, "a Commit that failed has version %d", o.version)
-	newest := t.generation()
-	made = newest != s.newest
-	want := s.before
-	if made {
-		want = map[keystore.Key]stored{}
+	version := t.load(s.changes[0].Key)[0].Version
+	if made = version != s.newest; made {
+		want := map[keystore.Key]stored{}
 		for k, r := range s.after {
 			if r.version == 0 {
-				r.version = newest
+				r.version = version
 			}
 			want[k] = r
 		}
+		t.hasAll(want)
+	} else {
+		t.hasAll(s.before)
 	}
-	t.hasAll(want)
+	equal(t, "generation", t.generation(), version)
 	switch {
 	case o.panicked || errors.Is(o.err, keystore.ErrCommitUnknown):
 	case o.err != nil:
 		t.require(!made, "Commit failed by %q, and was made", text(o.err))
 	default:
 		t.require(made, "Commit did not fail, and was not made")
-		equal(t, "version", newest, o.version)
+		equal(t, "version", o.version, version)
 	}
 	return made
 }
@@ -200,14 +201,14 @@ func faultsOfReads(t *tester) {
 		"Load": func(s *scene) error {
 			r, err := t.s.Load(ctx, k)
 			if err == nil && (len(r) != 1 || r[0].Version != s.before[k].version || string(r[0].Value) != "A") {
-				t.Errorf("Load answers wrongly instead of failing")
+				t.Fatalf("Load answers wrongly instead of failing")
 			}
 			return err
 		},
 		"Generation": func(s *scene) error {
 			v, err := t.s.Generation(ctx)
 			if err == nil && v != s.newest {
-				t.Errorf("Generation answers wrongly instead of failing")
+				t.Fatalf("Generation answers wrongly instead of failing")
 			}
 			return err
 		},
@@ -219,7 +220,7 @@ func faultsOfReads(t *tester) {
 				}
 			}
 			if err == nil && n != len(s.before) {
-				t.Errorf("List yields %d records of %d instead of failing", n, len(s.before))
+				t.Fatalf("List yields %d records of %d instead of failing", n, len(s.before))
 			}
 			return err
 		},

@@ -25,9 +25,9 @@ func (t *tester) lists(all map[keystore.Key]stored, scope, kind, owner string) {
 			continue
 		}
 		want++
-		equal(t, "record listed", got[k], r)
+		t.same("listed", k, got[k], r)
 	}
-	equal(t, fmt.Sprintf("records listed by (%q, %q, %q)", short(scope), short(kind), short(owner)), len(got), want)
+	equal(t, fmt.Sprintf("records listed by (%.20q, %.20q, %.20q)", scope, kind, owner), len(got), want)
 }
 
 // listFails requires an error, once and alone.

@@ -54,7 +54,7 @@ type player struct {
 	model
 	rng   *rand.Rand
 	step  int
-	doing string
+	doing func() string // it is at
 }
 
 // A store does what its model does, in 100,000 random operations. Where the
@@ -64,7 +64,7 @@ func followsTheModel(t *tester) {
 	p := &player{tester: t, model: model{records: map[keystore.Key]stored{}}, rng: rand.New(rand.NewPCG(1, 2))}
 	defer func() {
 		if t.Failed() {
-			t.Logf("operation %d: %s", p.step, p.doing)
+			t.Logf("operation %d: %s", p.step, p.doing())
 		}
 	}()
 	steps := some(100_000, 4000)
@@ -74,7 +74,7 @@ func followsTheModel(t *tester) {
 		}
 		p.operation()
 	}
-	p.doing = "the end"
+	p.doing = func() string { return "the end" }
 	equal(t, "generation", t.generation(), p.newest)
 	t.hasAll(p.records)
 }
@@ -82,14 +82,14 @@ func followsTheModel(t *tester) {
 // pause opens the store anew, in one way or another.
 func (p *player) pause() {
 	p.Helper()
-	p.doing = "Reopen"
+	p.doing = func() string { return "Reopen" }
 	switch n := p.rng.IntN(3); {
 	case n == 0 && p.h.Crash != nil:
-		p.doing = "Crash"
+		p.doing = func() string { return "Crash" }
 		p.adopt("Crash", p.h.Crash)
 		p.rest = nil
 	case n == 1 && p.h.Another != nil && p.rest == nil:
-		p.doing = "Another"
+		p.doing = func() string { return "Another" }
 		s, err := p.h.Another()
 		if !errors.Is(err, keystore.ErrLocked) {
 			p.ok("Another", err)
@@ -119,7 +119,7 @@ func (p *player) operation() {
 	case n < 94:
 		p.playCancelled()
 	default:
-		p.doing = "Generation"
+		p.doing = func() string { return "Generation" }
 		equal(p.tester, "generation", p.generation(), p.newest)
 	}
 }
@@ -171,7 +171,7 @@ func (p *player) playCommit() {
 	for range p.rng.IntN(6) {
 		changes = append(changes, p.change())
 	}
-	p.doing = describe(changes)
+	p.doing = func() string { return describe(changes) }
 	conflicts, writes, invalid := p.judge(changes)
 	given := slices.Clone(changes)
 	for i := range given {
@@ -199,7 +199,7 @@ func describe(changes []keystore.Change) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Commit of %d:", len(changes))
 	for _, c := range changes {
-		fmt.Fprintf(&b, " {op %d, key %q, expect %d, %d bytes}", c.Op, c.Key, c.Expect, len(c.Value))
+		fmt.Fprintf(&b, " {op %d, key %v, expect %d, %d bytes}", c.Op, short(c.Key), c.Expect, len(c.Value))
 	}
 	return b.String()
 }
@@ -210,9 +210,9 @@ func (p *player) playLoad() {
 	for range p.rng.IntN(7) {
 		keys = append(keys, p.key())
 	}
-	p.doing = fmt.Sprintf("Load %q", keys)
+	p.doing = func() string { return fmt.Sprint("Load of ", short(keys)) }
 	for i, r := range p.load(keys...) {
-		equal(p.tester, "record", stored{r.Version, string(r.Value)}, p.records[keys[i]])
+		p.same("loaded", r.Key, stored{r.Version, string(r.Value)}, p.records[keys[i]])
 	}
 }
 
@@ -221,7 +221,10 @@ func (p *player) playList(commit bool) {
 	p.Helper()
 	ask := p.key()
 	scope, kind, owner := p.pick(ask.Scope, ""), p.pick(ask.Kind, ""), p.pick(ask.Owner, "")
-	doing := fmt.Sprintf("List by %q %q %q, commit within: %t", scope, kind, owner, commit)
+	within := commit
+	doing := func() string {
+		return fmt.Sprintf("List by (%.20q, %.20q, %.20q), commit within: %t", scope, kind, owner, within)
+	}
 	p.doing = doing
 	before := maps.Clone(p.records)
 	got := map[keystore.Key]stored{}
@@ -236,10 +239,15 @@ func (p *player) playList(commit bool) {
 		}
 	}
 	for k, r := range got {
-		p.require(asked(k, scope, kind, owner) && r.version != 0 && (r == before[k] || r == p.records[k]), "List yields what was not so: key %q, version %d", k, r.version)
+		p.require(asked(k, scope, kind, owner) && r.version != 0, "List yields what is not asked for")
+		if r != before[k] {
+			p.same("listed", k, r, p.records[k])
+		}
 	}
 	for k, r := range before {
-		p.require(!asked(k, scope, kind, owner) || p.records[k] != r || got[k] == r, "List does not yield key %q", k)
+		if asked(k, scope, kind, owner) && r == p.records[k] {
+			p.same("listed", k, got[k], r)
+		}
 	}
 }
 
@@ -249,7 +257,7 @@ func (p *player) playCancelled() {
 	c, cancel := context.WithCancel(ctx)
 	cancel()
 	k := p.key()
-	p.doing = fmt.Sprintf("calls for key %q whose context has ended", k)
+	p.doing = func() string { return fmt.Sprint("calls whose context has ended, for ", short(k)) }
 	_, err := p.s.Commit(c, put(k, p.records[k].version, "x"))
 	p.is("Commit", err, context.Canceled)
 	_, err = p.s.Load(c, k)

@@ -39,7 +39,8 @@ func unusual() (keys []keystore.Key) {
 func namesAreAnyBytes(t *tester) {
 	keys, want := unusual(), map[keystore.Key]stored{}
 	for i, k := range keys {
-		v := t.commit(put(k, 0, fmt.Sprint(i)))
+		v, err := t.s.Commit(ctx, put(k, 0, fmt.Sprint(i)))
+		t.ok(fmt.Sprint("Commit of ", short(k), ", one of several keys that are not the same"), err)
 		want[k] = stored{v, fmt.Sprint(i)}
 	}
 	t.hasAll(want)

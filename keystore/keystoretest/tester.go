@@ -3,6 +3,7 @@ package keystoretest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -110,10 +111,21 @@ func equal[V comparable](t *tester, what string, got, want V) {
 	}
 }
 
-// short is v, unless it is a long text.
+// short is v as a message shows it.
 func short(v any) any {
-	if s, ok := v.(string); ok && len(s) > 60 {
-		return s[:60] + "..."
+	switch v := v.(type) {
+	case string:
+		return fmt.Sprintf("%.60q", v)
+	case keystore.Key:
+		return fmt.Sprintf("(%.20q, %.20q, %.20q, %.20q)", v.Scope, v.Kind, v.Owner, v.Name)
+	case []keystore.Key:
+		var all []any
+		for _, k := range v[:min(len(v), 10)] {
+			all = append(all, short(k))
+		}
+		return fmt.Sprint(len(v), " keys: ", all)
+	case stored:
+		return fmt.Sprintf("version %d of %.60q", v.version, v.value)
 	}
 	return v
 }
@@ -199,13 +211,21 @@ func (t *tester) collect(list iter.Seq2[keystore.Record, error]) map[keystore.Ke
 func (t *tester) hasAll(want map[keystore.Key]stored) {
 	t.Helper()
 	for k, got := range t.all("", "", "") {
-		equal(t, "record listed", got, want[k])
+		t.same("listed", k, got, want[k])
 	}
 	records := t.load(slices.Collect(maps.Keys(want))...)
 	for _, r := range records {
-		equal(t, "record loaded", stored{r.Version, string(r.Value)}, want[r.Key])
+		t.same("loaded", r.Key, stored{r.Version, string(r.Value)}, want[r.Key])
 	}
 	equal(t, "records listed", len(t.all("", "", "")), len(want))
+}
+
+// same requires that a record came as it is.
+func (t *tester) same(came string, k keystore.Key, got, want stored) {
+	if got != want {
+		t.Helper()
+		t.Fatalf("the record of %v was %s as %v, want %v", short(k), came, short(got), short(want))
+	}
 }
 
 // A state is all that a store tells.
@@ -243,7 +263,7 @@ func (t *tester) names(err error, want []keystore.Key) {
 	t.Helper()
 	t.require(lost(err), "Commit with a failed expectation: %q, want a *ConflictError", text(err))
 	conflict, _ := errors.AsType[*keystore.ConflictError](err)
-	t.require(slices.Equal(conflict.Keys, want), "ConflictError names %q, want %q", conflict.Keys, want)
+	t.require(slices.Equal(conflict.Keys, want), "ConflictError names %v, want %v", short(conflict.Keys), short(want))
 }
 
 // lost tells whether an error is a conflict, and nothing else.
