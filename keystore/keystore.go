@@ -42,7 +42,7 @@ import (
 // All of the above, and what the methods say. A key's four parts are any
 // bytes, U+0000 and invalid UTF-8 included, and are compared byte for byte. A
 // store never gives a meaning to a Value. A method leaves nothing running
-// when it returns.
+// when it returns. Package keystoretest tells whether all of it is so.
 type Store interface {
 	// Load returns the records of keys, in the order asked; one that is not
 	// there has Version 0 and no Value, and one asked for twice comes twice.
