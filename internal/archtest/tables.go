@@ -86,7 +86,7 @@ var banned = []string{
 // them; a kit for tests is for tests.
 var mayImport = map[string][]string{
 	"keystore/boltstore":    {"os", "path/filepath", "syscall"}, // the numbers of a full disk
-	"keystore/keystoretest": {"testing", "math/rand/..."}, // what it does at random is no secret
+	"keystore/keystoretest": {"testing", "math/rand/..."},       // what it does at random is no secret
 	"session/attachment":    {},
 }
 
