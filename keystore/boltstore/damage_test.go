@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,29 +130,6 @@ func TestSTO_08_LostPages(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, damaged, 0o600))
 			use(t, path, keys)
 		}
-	}
-}
-
-// The file is cut off while it is open, so that reading it faults.
-func TestSTO_08_CutWhileOpen(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows cuts no file that is mapped")
-	}
-	file, keys := sample(t)
-	for size := int64(0); size < int64(len(file)); size += 4 * pageSize {
-		path := filepath.Join(t.TempDir(), "store")
-		require.NoError(t, os.WriteFile(path, file, 0o600))
-		s, err := boltstore.Open(path, nil)
-		require.NoError(t, err)
-		require.NoError(t, os.Truncate(path, size))
-		for i, err := range useOpen(s, keys) {
-			if err != nil && !errors.Is(err, keystore.ErrCorrupt) {
-				_, lost := errors.AsType[*keystore.ConflictError](err)
-				require.True(t, lost, "call %d: %v", i, err)
-			}
-		}
-		_, err = boltstore.Open(path, nil) // nobody is locked out
-		require.NotErrorIs(t, err, keystore.ErrLocked)
 	}
 }
 

@@ -141,6 +141,17 @@ func FloorDecrypt(size int) Op {
 	})
 }
 
+// turn is a message with a DH step for its receiver.
+func (f *floor) turn(message []byte) {
+	f.agree()
+	f.root()
+	f.keys()
+	f.open(message)
+	f.generate()
+	f.agree()
+	f.root()
+}
+
 // FloorPingPong is a message with a DH step for its receiver (wire-core,
 // Section 7.4): an X25519 and a root step for the new receiving chain, the
 // message; a key pair, an X25519 and a root step for the new sending chain. The
@@ -151,13 +162,7 @@ func FloorPingPong() Op {
 		f := newFloor()
 		message := f.seal(make([]byte, 100))
 		return func() {
-			f.agree()
-			f.root()
-			f.keys()
-			f.open(message)
-			f.generate()
-			f.agree()
-			f.root()
+			f.turn(message)
 		}
 	})
 }
@@ -233,14 +238,7 @@ func FloorAnswer() Op {
 			}
 			f.handshake()
 			f.pqStart()
-
-			f.agree()
-			f.root()
-			f.keys()
-			f.open(message)
-			f.generate()
-			f.agree()
-			f.root()
+			f.turn(message)
 		}
 	})
 }
