@@ -112,7 +112,9 @@ func (t *Tx) Emit(e Event) error {
 
 // Events yields the events that belong to no message, those of sends, bundles
 // and upkeep, in no order, until they are acknowledged, for 7 days. A record
-// that is damaged is yielded as its error; the others follow.
+// that is damaged is yielded as its error, ErrCorrupt or
+// keystore.ErrNewerFormat, and the others follow; an error of the store ends the
+// sequence.
 func (d *Device) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for rec, err := range d.store.List(ctx, d.scope, kindEvent, "") {

@@ -27,12 +27,12 @@ const (
 // errRecordName reports a record under a name that this package never gives.
 var errRecordName = errors.New("session: record name")
 
-// A MessageID names a received message: SHA-256 of its sender and of the inner
-// SignalMessage, which no one can change on the way. The zero value is none.
+// A MessageID names a received message (design, Section 5): SHA-256 of the
+// length of the sender's user name (4 bytes, big-endian), the name, the device
+// (4 bytes) and the inner SignalMessage, which no one can change on the way. The
+// zero value is none.
 type MessageID [32]byte
 
-// messageID hashes the length of the user name (4 bytes, big-endian), the name,
-// the device (4 bytes) and the message.
 func messageID(from Address, inner []byte) (id MessageID) {
 	var buf [64]byte // most names fit
 	head := binary.BigEndian.AppendUint32(buf[:0], uint32(len(from.User)))
@@ -177,7 +177,11 @@ func (t *Tx) acknowledged(id MessageID) (bool, error) {
 
 // Acknowledge says that the app has saved these messages, in one commit: they
 // are not kept any longer, and the same message again is ErrDuplicate. Those
-// acknowledged before are passed over; nil is ErrMalformed.
+// acknowledged before are passed over.
+//
+// Errors: ErrMalformed for nil, ErrCorrupt for a damaged staged record, those of
+// the store. After an error none is acknowledged, but for
+// keystore.ErrCommitUnknown, after which it is to be tried again.
 func (d *Device) Acknowledge(ctx context.Context, messages ...*Received) error {
 	if slices.Contains(messages, nil) {
 		return fmt.Errorf("%w: no message", ErrMalformed)
@@ -228,7 +232,9 @@ func (t *Tx) retire(user string, id MessageID, day uint64) error {
 
 // Unacknowledged yields the messages that the app has not acknowledged, in no
 // order: at the start, those that a crash kept it from saving. Redelivered is
-// set. A record that is damaged is yielded as its error; the others follow.
+// set. Those past their expiry are left out. A record that is damaged is yielded
+// as its error, ErrCorrupt or keystore.ErrNewerFormat, and the others follow; an
+// error of the store ends the sequence.
 func (d *Device) Unacknowledged(ctx context.Context) iter.Seq2[*Received, error] {
 	return func(yield func(*Received, error) bool) {
 		for rec, err := range d.store.List(ctx, d.scope, kindStaged, "") {

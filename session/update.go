@@ -117,7 +117,8 @@ func (t *Tx) Check(k keystore.Key) error {
 }
 
 // Encrypt is Device.Encrypt within the operation. After an error it goes on
-// without this message.
+// without this message; after a keystore.ConflictError, too, but f runs again
+// whatever it returns.
 func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 	to, err := to.canonical()
 	if err != nil {
@@ -201,8 +202,7 @@ func (t *Tx) unchanged(entries []entry) bool {
 	return true
 }
 
-// Decrypt is Device.Decrypt within the operation. After an error it goes on
-// without this message.
+// Decrypt is Device.Decrypt within the operation; errors are as with Encrypt.
 func (t *Tx) Decrypt(from Address, m *Message, o *DecryptOptions) (*Received, error) {
 	in, err := t.d.inbound(from, m, o)
 	if err != nil {
