@@ -24,7 +24,8 @@ var (
 	ErrFull = errors.New("keystore: full")
 	// ErrReadOnly reports a Commit to what can only be read.
 	ErrReadOnly = errors.New("keystore: read only")
-	// ErrCorrupt reports a record whose bytes nobody can have written.
+	// ErrCorrupt reports a record, or a store, whose bytes nobody can have
+	// written. Where single records are concerned, it comes as a *[CorruptError].
 	ErrCorrupt = errors.New("keystore: corrupt record")
 	// ErrNewerFormat reports a record, or a store, that a newer release of
 	// the library wrote. It is left untouched.
@@ -41,3 +42,17 @@ type ConflictError struct {
 func (e *ConflictError) Error() string {
 	return "keystore: conflict: records changed by someone else: " + strconv.Itoa(len(e.Keys))
 }
+
+// A CorruptError reports records whose values were damaged, which is ErrCorrupt.
+// The other records are as good as ever. The zero value names no key.
+type CorruptError struct {
+	Keys []Key
+}
+
+// Error counts the keys; it does not name them, since they hold addresses.
+func (e *CorruptError) Error() string {
+	return "keystore: damaged records: " + strconv.Itoa(len(e.Keys))
+}
+
+// Unwrap returns ErrCorrupt.
+func (e *CorruptError) Unwrap() error { return ErrCorrupt }

@@ -48,6 +48,10 @@ type Store interface {
 	// there has Version 0 and no Value, and one asked for twice comes twice.
 	// Together they are one snapshot: no Commit lies between two of them.
 	// Whatever was committed before Load was called is in it.
+	//
+	// A store that tells damaged records apart returns all records that were
+	// asked for, and beside them a *[CorruptError] that names those: they have
+	// their Key and Version, and no Value. After any other error there are none.
 	Load(ctx context.Context, keys ...Key) ([]Record, error)
 
 	// Commit checks the expectation of every change and then makes all of
@@ -72,7 +76,10 @@ type Store interface {
 	// unchanged from the first step to the last is yielded exactly once, any
 	// other at most once, as it was at some moment in between. No lock is
 	// held while the loop's body runs, so it may call any method, Commit too.
-	// An error is yielded once, with an empty Record, and ends the sequence.
+	// An error is yielded once, with an empty Record, and ends the sequence; but
+	// a *[CorruptError] is yielded with each damaged record, as Load returns it,
+	// and the others follow. Of the Key of such a one only Scope and Kind may be
+	// known.
 	List(ctx context.Context, scope, kind, owner string) iter.Seq2[Record, error]
 
 	// Generation returns the newest version ever given out, 0 for a store

@@ -77,7 +77,7 @@ func (t *Tx) allocator() (*allocator, error) {
 func (a *allocator) list(kind string) error {
 	d := a.t.d
 	a.stock[kind] = make(map[uint32]*held)
-	for rec, err := range d.store.List(a.t.ctx, d.scope, kind, ownOwner) {
+	for rec, err := range d.list(a.t.ctx, kind, ownOwner) {
 		if err != nil {
 			return err
 		}

@@ -117,7 +117,7 @@ func (t *Tx) Emit(e Event) error {
 // sequence.
 func (d *Device) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		for rec, err := range d.store.List(ctx, d.scope, kindEvent, "") {
+		for rec, err := range d.list(ctx, kindEvent, "") {
 			if err != nil {
 				yield(Event{}, err)
 				return

@@ -237,7 +237,7 @@ func (t *Tx) retire(user string, id MessageID, day uint64) error {
 // error of the store ends the sequence.
 func (d *Device) Unacknowledged(ctx context.Context) iter.Seq2[*Received, error] {
 	return func(yield func(*Received, error) bool) {
-		for rec, err := range d.store.List(ctx, d.scope, kindStaged, "") {
+		for rec, err := range d.list(ctx, kindStaged, "") {
 			if err != nil {
 				yield(nil, err)
 				return

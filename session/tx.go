@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 
@@ -187,10 +188,11 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 	return nil
 }
 
-// fetch loads records, and sees that they are those asked for.
+// fetch loads records, and sees that they are those asked for. A damaged one
+// has no value then, which is ErrCorrupt for whoever needs it.
 func (t *Tx) fetch(keys []keystore.Key) ([]keystore.Record, error) {
 	recs, err := t.d.store.Load(t.ctx, keys...)
-	if err != nil {
+	if damaged := (*keystore.CorruptError)(nil); err != nil && !errors.As(err, &damaged) {
 		return nil, err
 	}
 	if len(recs) != len(keys) {
@@ -202,6 +204,21 @@ func (t *Tx) fetch(keys []keystore.Key) ([]keystore.Record, error) {
 		}
 	}
 	return recs, nil
+}
+
+// list yields the records of a kind and owner, a damaged one without a value, as
+// fetch does.
+func (d *Device) list(ctx context.Context, kind, owner string) iter.Seq2[keystore.Record, error] {
+	return func(yield func(keystore.Record, error) bool) {
+		for rec, err := range d.store.List(ctx, d.scope, kind, owner) {
+			if damaged := (*keystore.CorruptError)(nil); errors.As(err, &damaged) {
+				err = nil
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
 }
 
 func (t *Tx) find(k keystore.Key) *entry {

@@ -65,7 +65,7 @@ func (u *upkeep) sweep(daily bool) error {
 // there is no more room. Those of a newer format, or of none, stay.
 func (u *upkeep) each(kind, owner string, f func(*keystore.Record)) error {
 	t := u.a.t
-	for rec, err := range t.d.store.List(t.ctx, t.d.scope, kind, owner) {
+	for rec, err := range t.d.list(t.ctx, kind, owner) {
 		if err != nil {
 			return err
 		}
