@@ -124,7 +124,8 @@ func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*
 		if err := t.load(d.sessionKeys(peer)...); err != nil {
 			return err
 		}
-		out, err = d.encrypt(t, peer, plaintext)
+		m, err := d.encrypt(t, peer, plaintext)
+		out = withhold(t, m)
 		return err
 	})
 	if err != nil {

@@ -29,10 +29,12 @@ func (d *Device) Publish(ctx context.Context) (*x3dh.Publication, error) {
 			return err
 		}
 		a.fill(d.opts.PreKeys.orDefaults().OneTime)
-		if out, err = a.publication(); err != nil {
+		p, err := a.publication()
+		if err != nil {
 			return err
 		}
 		a.close()
+		out = withhold(t, p)
 		return nil
 	})
 	if err != nil {
@@ -116,14 +118,15 @@ func (d *Device) Bundle(ctx context.Context) (*x3dh.Bundle, error) {
 		if err != nil {
 			return err
 		}
-		out = &x3dh.Bundle{RegistrationID: d.regID, DeviceID: d.address.Device, IdentityKey: d.identity.Public()}
-		if out.SignedPreKey, err = a.signed(); err != nil {
+		b := &x3dh.Bundle{RegistrationID: d.regID, DeviceID: d.address.Device, IdentityKey: d.identity.Public()}
+		if b.SignedPreKey, err = a.signed(); err != nil {
 			return err
 		}
 		retired := max(d.now(), a.current(kindSigned).Created) // never before the signed one, whatever the clock
 		one := a.preKey(retired)
-		out.PreKey, out.KEMPreKey = &one, a.kem(kindKEM, retired)
+		b.PreKey, b.KEMPreKey = &one, a.kem(kindKEM, retired)
 		a.close()
+		out = withhold(t, b)
 		return nil
 	})
 	if err != nil {

@@ -9,6 +9,15 @@
 // PQXDH Key Agreement Protocol" (Revision 3), "The Double Ratchet Algorithm"
 // (Revision 4) and "The Sesame Algorithm" (Revision 2).
 //
+// # Transactions of the app
+//
+// Where a store joins a transaction of the app's own (package sqlstore), the
+// app decides what becomes of an operation. What it made to be sent or uploaded
+// stays empty until keystore.Pending.Committed; a plaintext is there at once, to
+// be saved in the same transaction, and comes again if that is rolled back. An
+// operation that lost a race returns the keystore.ConflictError, and whether the
+// transaction can go on is for the store to say.
+//
 // # Memory
 //
 // Keys are overwritten when they are used up, and what replaced them when it is

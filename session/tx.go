@@ -32,6 +32,7 @@ type Tx struct {
 	bound  bool      // a ciphertext leaves once this is committed
 	sends  []*sent   // what Tx.Encrypt made
 	past   []*sent   // what it made when the operation ran before
+	held   []func()  // gives out what was made, in a transaction of the app's
 }
 
 // An entry is one record. Op 0 means that nothing depends on it.
@@ -54,12 +55,35 @@ const maxReruns = 16
 // on a new Tx.
 func (d *Device) run(ctx context.Context, name string, f func(*Tx) error) error {
 	if name != "" {
-		if err := d.locks.lock(ctx, name); err != nil {
+		unlock, err := d.lock(ctx, name)
+		if err != nil {
 			return err
 		}
-		defer d.locks.unlock(name)
+		defer unlock()
 	}
 	return d.rerun(d.begin(ctx), f)
+}
+
+// lock takes the lock of a name, and returns what gives it up. An operation in
+// a transaction of the app's takes none: that holds what the engine locks for
+// longer than the operation lasts, and who has the lock may wait for it.
+// Expectations alone keep such a one right.
+func (d *Device) lock(ctx context.Context, name string) (unlock func(), err error) {
+	if keystore.PendingIn(ctx) != nil {
+		return func() {}, nil
+	}
+	return func() { d.locks.unlock(name) }, d.locks.lock(ctx, name)
+}
+
+// withhold returns what an operation made: at once, or, in a transaction of
+// the app's, an empty one that is filled when that was committed.
+func withhold[T any](t *Tx, made *T) *T {
+	if made == nil || keystore.PendingIn(t.ctx) == nil {
+		return made
+	}
+	out := new(T)
+	t.held = append(t.held, func() { *out = *made })
+	return out
 }
 
 // rerun runs f on t and commits, again and again while others win the race.
@@ -79,8 +103,15 @@ func (d *Device) repeat(t *Tx, f func(*Tx) error) error {
 		default:
 			err = t.commit()
 		}
+		pending := keystore.PendingIn(t.ctx)
 		if err == nil {
+			for _, release := range t.held {
+				pending.Hold(release)
+			}
 			return nil
+		}
+		if pending != nil {
+			return err // the transaction is the app's to begin anew
 		}
 		repeat, err := t.judge(err)
 		if err == nil || !repeat || again == maxReruns {

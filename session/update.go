@@ -36,10 +36,11 @@ func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error)
 	slices.SortFunc(all, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
 	all = slices.Compact(all)
 	for _, p := range all {
-		if err := d.locks.lock(ctx, p.String()); err != nil {
+		unlock, err := d.lock(ctx, p.String())
+		if err != nil {
 			return err
 		}
-		defer d.locks.unlock(p.String())
+		defer unlock()
 	}
 	t := d.begin(ctx)
 	t.peers, t.once = all, true
@@ -143,7 +144,7 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 	if fresh {
 		t.sends = append(t.sends, &sent{to: to, plaintext: bytes.Clone(plaintext), message: m, entries: t.entries(keys)})
 	}
-	return m, nil
+	return withhold(t, m), nil
 }
 
 // A sent is a message that Encrypt made of records as they were loaded, and

@@ -95,8 +95,8 @@ func (d *Device) Upkeep(ctx context.Context) (*x3dh.Publication, error) {
 			if err != nil {
 				return err
 			}
-			out, err = u.do(again)
-			more = u.more
+			p, err := u.do(again)
+			out, more = withhold(t, p), u.more
 			return err
 		})
 		if err != nil {
