@@ -27,6 +27,9 @@ var (
 	// ErrCorrupt reports a record, or a store, whose bytes nobody can have
 	// written. Where single records are concerned, it comes as a *[CorruptError].
 	ErrCorrupt = errors.New("keystore: corrupt record")
+	// ErrRolledBack reports a store that was put back to an older state.
+	// Package session finds it out, and says what is to be done.
+	ErrRolledBack = errors.New("keystore: rolled back to an older state")
 	// ErrNewerFormat reports a record, or a store, that a newer release of
 	// the library wrote. It is left untouched.
 	ErrNewerFormat = errors.New("keystore: newer format than known")

@@ -170,6 +170,14 @@ func (a *allocator) add(kind string, id uint32, record []byte, retired uint64) {
 	a.t.put(h.key, wire.AppendStoredPreKey(nil, &h.StoredPreKey))
 }
 
+// retire retires a lasting prekey. The time is not before it was made, whatever
+// the clock: it is kept from then on.
+func (a *allocator) retire(h *held) {
+	h.Retired = max(a.t.d.now(), h.Created)
+	a.t.expect(h.key, h.version)
+	a.t.put(h.key, wire.AppendStoredPreKey(nil, &h.StoredPreKey))
+}
+
 // close stores the ids, if any was taken.
 func (a *allocator) close() {
 	if a.made {

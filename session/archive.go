@@ -68,6 +68,12 @@ func (b *book) loadArchive(places []int) error {
 	if len(places) == 0 {
 		return nil
 	}
+	return b.t.loadBeside(b.t.d.sessionKey(b.peer), b.archiveKeys(places)...)
+}
+
+// archiveKeys are the archive records at places, and that which the current
+// session gets.
+func (b *book) archiveKeys(places []int) []keystore.Key {
 	wanted := make([]keystore.Key, 0, len(places)+1)
 	for _, i := range places {
 		wanted = append(wanted, b.t.d.archiveKey(b.peer, b.Archived[i].Name))
@@ -76,7 +82,7 @@ func (b *book) loadArchive(places []int) error {
 		s, _ := b.current() // nil is fine, too
 		wanted = append(wanted, b.t.d.archiveKey(b.peer, note(s, b.Current, 0).Name))
 	}
-	return b.t.loadBeside(b.t.d.sessionKey(b.peer), wanted...)
+	return wanted
 }
 
 // places are those of the archived sessions that match.

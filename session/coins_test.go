@@ -50,10 +50,11 @@ var coins = map[string][]int{
 	"Update":                         {curveKey, eventID},
 	"Decrypt":                        {curveKey},
 	"Decrypt archived":               {curveKey},
+	"AfterRestore":                   lastingKeys,
 }
 
 func TestRNG_01_Coins(t *testing.T) {
-	for _, op := range slices.Concat(operations, upkeeps) {
+	for _, op := range slices.Concat(operations, upkeeps, restores) {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			require.Equal(t, coins[op.name], testutil.Coins(t, func() []byte {

@@ -380,7 +380,7 @@ func (in *inbound) deliver(c *candidate) (*Received, error) {
 	switch {
 	case c.place < 0:
 		in.book.renew(c.s)
-	case accepted && !in.d.opts.PromoteOnlyNewer:
+	case accepted && !in.d.opts.PromoteOnlyNewer && !in.book.Archived[c.place].Restored:
 		err = in.book.promote(c.place, c.s, in.now)
 	default:
 		in.book.keep(c.place, c.s)

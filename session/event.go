@@ -166,6 +166,7 @@ func (d *Device) AcknowledgeEvents(ctx context.Context, events ...Event) error {
 		}
 	}
 	return d.run(ctx, "", func(t *Tx) error {
+		t.always = true
 		if err := t.load(keys...); err != nil {
 			return err
 		}

@@ -52,11 +52,13 @@ var relied = map[string]string{
 	"Update of a feature":             "+body +staged =draft =peer",
 	"Decrypt at a gate":               "+seen +session +staged =identity =paid =peer",
 	"Encrypt at a gate":               "+session =identity =paid =seen",
+	"CheckGeneration":                 "+restore",
+	"AfterRestore":                    "+archive +draft +lastresort +nextid +session +signed -kem -prekey -restore =peer",
 }
 
 func TestCommitsExpectWhatTheyReliedOn(t *testing.T) {
 	signs := map[keystore.Op]string{keystore.Put: "+", keystore.Delete: "-", keystore.Check: "="}
-	for _, op := range slices.Concat(operations, upkeeps) {
+	for _, op := range slices.Concat(operations, upkeeps, restores) {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			tr := try(t, s, run)

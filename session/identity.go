@@ -109,6 +109,7 @@ func (d *Device) PeerIdentity(ctx context.Context, peer Address) (PeerIdentity, 
 		return PeerIdentity{}, err
 	}
 	t := d.begin(ctx)
+	t.always = true
 	if err := t.load(d.identityKey(peer)); err != nil {
 		return PeerIdentity{}, err
 	}
@@ -179,7 +180,7 @@ func (b *book) reorder(key keys.IdentityKey, now uint64) error {
 }
 
 // admit marks the archived sessions under key as accepted, and returns the
-// newest of them.
+// newest of them that may send.
 func (b *book) admit(key keys.IdentityKey) (place int, newest *ratchet.Session, err error) {
 	if err := b.loadArchive(b.places(every)); err != nil {
 		return 0, nil, err
@@ -194,7 +195,7 @@ func (b *book) admit(key keys.IdentityKey) (place int, newest *ratchet.Session, 
 			continue
 		}
 		b.Archived[i].Unaccepted = false
-		if newest == nil {
+		if newest == nil && !b.Archived[i].Restored {
 			place, newest = i, s
 		}
 	}

@@ -38,6 +38,7 @@ const (
 	kindBody       = "body"
 	kindMark       = "mark"
 	kindEvent      = "event"
+	kindRestore    = "restore"
 )
 
 func (d *Device) key(kind, owner, name string) keystore.Key {
@@ -51,6 +52,10 @@ func (d *Device) idKey(kind string, id uint32) keystore.Key {
 func (d *Device) baseKeyKey(signed, kem uint32, hash []byte) keystore.Key {
 	return d.key(kindBaseKey, fmt.Sprintf("%d,%d", signed, kem), hex.EncodeToString(hash))
 }
+
+// restoreKey names the record, without a body, of a device whose store was
+// rolled back, until AfterRestore went through.
+func (d *Device) restoreKey() keystore.Key { return d.key(kindRestore, ownOwner, "") }
 
 func (d *Device) peerKey(a Address) keystore.Key { return d.key(kindPeer, a.User, "") }
 
@@ -85,7 +90,7 @@ func (d *Device) eventKey(owner string, id EventID) keystore.Key {
 // sessionKeys are the records that a message to or from a peer device needs
 // at least, those of the gate among them.
 func (d *Device) sessionKeys(a Address) []keystore.Key {
-	keys := append(make([]keystore.Key, 0, 4), d.sessionKey(a), d.identityKey(a), d.peerKey(a)) // and one more
+	keys := append(make([]keystore.Key, 0, 5), d.sessionKey(a), d.identityKey(a), d.peerKey(a)) // and two more
 	return append(keys, d.gateKeys(a)...)
 }
 

@@ -74,6 +74,11 @@ type Options struct {
 	// Gate is asked before a message leaves, and sees what arrives; nil is
 	// none.
 	Gate Gate
+	// Restored is called by AfterRestore within its last operation, for what a
+	// feature or an app has to renew of its own; nil is nothing. When it returns
+	// an error, nothing of that operation was done. As with Update, it may run
+	// again, has no side effects and calls no method of the Device.
+	Restored func(*Tx) error
 }
 
 // An Account is who a new Device is. It may hold a secret, and prints as
@@ -91,6 +96,11 @@ type Account struct {
 // A Device is one device of one account: its identity, prekeys and sessions.
 // Create or Open makes one. It is safe for concurrent use, and holds secrets:
 // it prints as redacted.
+//
+// When CheckGeneration has found that the store was rolled back, its operations
+// are keystore.ErrRolledBack and change nothing until AfterRestore, but for those
+// that only look or acknowledge: PeerIdentity, Unacknowledged, Acknowledge,
+// Events and AcknowledgeEvents.
 type Device struct {
 	wire.Secret
 
@@ -135,6 +145,7 @@ func create(ctx context.Context, store keystore.Store, a Account, o *Options) (*
 		RegistrationID: a.RegistrationID, User: addr.User, Device: addr.Device,
 	}
 	err = d.run(ctx, "", func(t *Tx) error {
+		t.always = true
 		k := d.key(kindSelf, ownOwner, "")
 		if err := t.load(k); err != nil {
 			return err
@@ -167,6 +178,7 @@ func open(ctx context.Context, store keystore.Store, a Address, o *Options) (*De
 	}
 	d := newDevice(store, addr, o)
 	t := d.begin(ctx)
+	t.always = true
 	k := d.key(kindSelf, ownOwner, "")
 	if err := t.load(k); err != nil {
 		return nil, err

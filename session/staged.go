@@ -187,6 +187,7 @@ func (d *Device) Acknowledge(ctx context.Context, messages ...*Received) error {
 		return fmt.Errorf("%w: no message", ErrMalformed)
 	}
 	return d.run(ctx, "", func(t *Tx) error {
+		t.always = true
 		day := d.now() / dayMilli
 		keys := make([]keystore.Key, 0, 2*len(messages))
 		for _, r := range messages {

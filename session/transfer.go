@@ -12,8 +12,9 @@ import (
 )
 
 // ExportSession returns the sessions with a peer device as a libsignal session
-// record (storage, Section 4.1), the current one and the archived ones. It is
-// secret. Whoever goes on with it must be the only one who does. The error is
+// record (storage, Section 4.1), the current one and the archived ones but for
+// those that AfterRestore archived: others would send on them. It is secret.
+// Whoever goes on with it must be the only one who does. The error is
 // ErrNoSession where there is none.
 func (d *Device) ExportSession(ctx context.Context, peer Address) ([]byte, error) {
 	peer, err := peer.canonical()
@@ -41,14 +42,15 @@ func (t *Tx) export(peer Address) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.Current == nil && len(b.Archived) == 0 {
+	places := b.places(func(n *wire.ArchivedNote) bool { return !n.Restored })
+	if b.Current == nil && len(places) == 0 {
 		return nil, ErrNoSession
 	}
-	if err := b.loadArchive(b.places(every)); err != nil {
+	if err := b.loadArchive(places); err != nil {
 		return nil, err
 	}
 	rec := wire.SessionRecord{Current: b.Current}
-	for i := range b.Archived {
+	for _, i := range places {
 		key := t.d.archiveKey(peer, b.Archived[i].Name)
 		body, ok, err := t.get(key)
 		if err != nil {

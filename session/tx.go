@@ -26,9 +26,10 @@ type Tx struct {
 
 	peers  []Address // of Update: their records join the first Load
 	joined bool      // they did
+	always bool      // the operation works in a store that was rolled back, too
 	once   bool      // of Update: what may have been done is not done again
 	rerun  bool      // the operation ran before, and lost
-	moved  error     // it has lost already
+	moved  error     // it has lost already, or may not be done
 	bound  bool      // a ciphertext leaves once this is committed
 	sends  []*sent   // what Tx.Encrypt made
 	past   []*sent   // what it made when the operation ran before
@@ -178,7 +179,8 @@ func (t *Tx) compare() (made, unmade bool, err error) {
 }
 
 // load loads the records of keys that were not loaded yet, in one Load. The
-// first one brings those of Update's peers along.
+// first one brings those of Update's peers along, and that which says that the
+// store was rolled back.
 func (t *Tx) load(keys ...keystore.Key) error { return t.loadBeside(keystore.Key{}, keys...) }
 
 // loadBeside is load of records that mean something only beside another one,
@@ -186,10 +188,14 @@ func (t *Tx) load(keys ...keystore.Key) error { return t.loadBeside(keystore.Key
 // again whatever it comes to: a message that another process needed an archived
 // session for is not to fail here because the session was moved.
 func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
-	if !t.joined {
+	first := !t.joined
+	if first {
 		t.joined = true
 		for _, p := range t.peers {
 			keys = append(keys, t.d.sessionKeys(p)...)
+		}
+		if !t.always {
+			keys = append(keys, t.d.restoreKey())
 		}
 	}
 	if len(t.recs) > 0 {
@@ -215,6 +221,10 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 			t.moved = &keystore.ConflictError{Keys: []keystore.Key{anchor}}
 			return t.moved
 		}
+	}
+	if first && !t.always && t.has(t.d.restoreKey()) {
+		t.moved = keystore.ErrRolledBack
+		return t.moved
 	}
 	return nil
 }

@@ -178,8 +178,7 @@ func (u *upkeep) delete(kinds []string, goes func(*held) bool) {
 }
 
 // retire retires the lasting prekeys that are to be replaced, so that the
-// publication has new ones. The time is not before they were made, whatever the
-// clock: they are kept from then on.
+// publication has new ones.
 func (u *upkeep) retire() {
 	var old []*held
 	for _, kind := range lasting {
@@ -190,9 +189,7 @@ func (u *upkeep) retire() {
 		}
 	}
 	for _, h := range old {
-		h.Retired = max(u.now, h.Created)
-		u.a.t.expect(h.key, h.version)
-		u.a.t.put(h.key, wire.AppendStoredPreKey(nil, &h.StoredPreKey))
+		u.a.retire(h)
 	}
 }
 

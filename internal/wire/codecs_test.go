@@ -288,7 +288,7 @@ func senderStateFields() []fld {
 }
 
 func noteFields() []fld {
-	return []fld{raw(1, seq(32)).must(), num64(2, 1<<41), raw(3, seq(16)), num32(4, 1)}
+	return []fld{raw(1, seq(32)).must(), num64(2, 1<<41), raw(3, seq(16)), num32(4, 1), num32(5, 1)}
 }
 
 func stagedFields() []fld {

@@ -179,6 +179,7 @@ type ArchivedNote struct {
 	ArchivedAt uint64 // 2: milliseconds since 1970
 	Hints      []byte // 3: hints of the receiver ratchet keys, back to back
 	Unaccepted bool   // 4: its remote identity was not the accepted one
+	Restored   bool   // 5: its state came from a backup
 }
 
 // ParseSessionIndex reads a SessionIndex of at most MaxDeviceRecord bytes. Errors
@@ -212,6 +213,8 @@ func parseArchivedNote(b []byte) (ArchivedNote, error) {
 			r.bytes(&f, &n.Hints)
 		case 4:
 			r.bool(&f, &n.Unaccepted)
+		case 5:
+			r.bool(&f, &n.Restored)
 		}
 	}
 	if len(n.Name) != 32 || len(n.Hints)%HintSize != 0 {
@@ -244,7 +247,8 @@ func AppendSessionIndex(dst []byte, s *SessionIndex) []byte {
 }
 
 func (n *ArchivedNote) size() int {
-	return sizeBytes(1, len(n.Name)) + sizeUint(2, n.ArchivedAt) + sizeBytes(3, len(n.Hints)) + sizeBool(4, n.Unaccepted)
+	return sizeBytes(1, len(n.Name)) + sizeUint(2, n.ArchivedAt) + sizeBytes(3, len(n.Hints)) +
+		sizeBool(4, n.Unaccepted) + sizeBool(5, n.Restored)
 }
 
 func (n *ArchivedNote) append(dst []byte) []byte {
@@ -252,7 +256,8 @@ func (n *ArchivedNote) append(dst []byte) []byte {
 	dst = appendBytes(dst, 1, n.Name)
 	dst = appendUint(dst, 2, n.ArchivedAt)
 	dst = appendBytes(dst, 3, n.Hints)
-	return appendBool(dst, 4, n.Unaccepted)
+	dst = appendBool(dst, 4, n.Unaccepted)
+	return appendBool(dst, 5, n.Restored)
 }
 
 // A Peer is the body of the record "peer": what is known of a user.
