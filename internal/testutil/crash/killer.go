@@ -141,7 +141,7 @@ func (k *killer) wants() string {
 	if k.way != atCall {
 		return ""
 	}
-	if k.op == "" {
+	if k.op == "" || k.op == "create" && k.created {
 		k.op = slices.MinFunc(operationOrder, func(a, b string) int {
 			return k.rank(a) - k.rank(b)
 		})

@@ -315,8 +315,11 @@ func (w *world) publishes(op string) {
 		return
 	}
 	require.Empty(w.t, r.Err)
-	if r.Due {
+	switch {
+	case r.Due && len(w.directory.made) > 0:
 		w.fresh = append(w.fresh, w.now)
+	case r.Due && w.unseen: // else there never were any, which is no event
+		w.perhaps++
 	}
 	if len(r.Bytes) == 0 {
 		return
