@@ -43,11 +43,16 @@
 // # Damage
 //
 // A file that is no store, or whose pages are damaged, is
-// [keystore.ErrCorrupt]: of the records that cannot be read, or of all if they
-// cannot be told apart. Pages have no checksum, so that damage within a value is
-// not seen, and there is damage that bbolt believes: a page that says it is
-// longer than it is, a branch that leads back to where it comes from. After
-// damage was met in a Commit, no more are made until the store is opened again.
+// [keystore.ErrCorrupt]. Each record has a checksum, so that one whose bytes were
+// changed is a [keystore.CorruptError] for itself alone: it can be deleted or
+// put anew. There is damage that bbolt believes, since its pages have no
+// checksum, and that can hold up or end the process: a branch that leads back to
+// where it comes from, a page that says it is longer than it is. [Check] finds
+// it, before Open. After damage was met in a Commit, no more are made until the
+// store is opened again.
+//
+// A file that is cut off while it is open is [keystore.ErrCorrupt] too, from
+// then on: reading what is gone is a fault that is caught.
 package boltstore
 
 import (
@@ -71,6 +76,7 @@ type Store struct {
 	use    sync.RWMutex  // held for reading by what uses db, for writing by Close
 	db     *bbolt.DB     // nil: closed
 	file   *os.File      // the one that db has open
+	swap   sync.RWMutex  // guards db and file against Compact; whoever has the turn need not hold it
 	turn   chan struct{} // holds one token while its sender writes for all
 	mu     sync.Mutex    // guards queue
 	queue  []*request
@@ -95,18 +101,23 @@ func (s *Store) Load(ctx context.Context, keys ...keystore.Key) ([]keystore.Reco
 		return nil, err
 	}
 	records := make([]keystore.Record, len(keys))
-	err := s.view(func(t *tables) (err error) {
+	damaged := new(keystore.CorruptError)
+	err := s.view(func(t *tables) error {
 		var key []byte
 		for i := range keys {
 			key = appendKey(key[:0], &keys[i])
-			if records[i], err = t.load(&keys[i], key); err != nil {
-				return err
+			var intact bool
+			if records[i], intact = t.load(&keys[i], key); !intact {
+				damaged.Keys = append(damaged.Keys, keys[i])
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	if damaged.Keys != nil {
+		return records, damaged
 	}
 	return records, nil
 }
@@ -146,6 +157,8 @@ func (s *Store) Close() error {
 
 // view calls do with the tables of a read transaction. The caller holds s.use.
 func (s *Store) view(do func(*tables) error) error {
+	s.swap.RLock()
+	defer s.swap.RUnlock()
 	tx, err := s.begin(false)
 	if err != nil {
 		return err
@@ -187,7 +200,8 @@ func newTables(tx *bbolt.Tx) (*tables, error) {
 // large returns the bucket of the large values, which every store has.
 func (t *tables) large() *bbolt.Bucket { return t.tx.Bucket(largeName) }
 
-// find returns what is stored under an encoded key.
+// find returns what is stored under an encoded key. Its error is of that record
+// alone, and comes with what is known of it.
 func (t *tables) find(key []byte) (e entry, found bool, err error) {
 	k, v := t.cursor.Seek(key)
 	if string(k) != string(key) {
@@ -197,23 +211,24 @@ func (t *tables) find(key []byte) (e entry, found bool, err error) {
 	return e, true, err
 }
 
-// load copies the record of k out, whose encoding is key.
-func (t *tables) load(k *keystore.Key, key []byte) (keystore.Record, error) {
+// load copies the record of k out, whose encoding is key. One that is not intact
+// has no Value.
+func (t *tables) load(k *keystore.Key, key []byte) (r keystore.Record, intact bool) {
 	e, found, err := t.find(key)
-	if err != nil || !found {
-		return keystore.Record{Key: *k}, err
+	r = keystore.Record{Key: *k, Version: e.version}
+	if err != nil || found && !e.is(k) {
+		return r, false
 	}
-	if !e.is(k) {
-		return keystore.Record{}, corrupt("record of another key")
+	if found {
+		r.Value, err = t.value(&e)
 	}
-	value, err := t.value(&e)
-	return keystore.Record{Key: *k, Value: value, Version: e.version}, err
+	return r, err == nil
 }
 
 // value copies the Value of an entry out.
 func (t *tables) value(e *entry) ([]byte, error) {
 	if e.form == outside {
-		return t.getLarge(e.reference())
+		return t.getLarge(parseReference(e.rest))
 	}
 	if int64(len(e.rest)) > t.tx.Size() {
 		return nil, corrupt("length of a value")

@@ -5,7 +5,6 @@ package boltstore
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -97,29 +96,36 @@ func (r *request) over() bool {
 
 func newRequest(ctx context.Context, changes []keystore.Change) *request {
 	r := &request{ctx: ctx, steps: make([]step, len(changes)), done: make(chan struct{})}
+	room := 0
 	for i := range changes {
-		r.steps[i] = newStep(&changes[i])
-		r.size += len(changes[i].Value)
+		c := &changes[i]
+		r.size += len(c.Value)
+		room += storedSize(&c.Key) + min(len(c.Value), inlineMax)
+	}
+	buf := make([]byte, 0, room)
+	for i := range changes {
+		r.steps[i], buf = newStep(buf, &changes[i])
 	}
 	return r
 }
 
-func newStep(c *keystore.Change) step {
-	size, form := storedSize(&c.Key), byte(inline)
+// newStep appends the stored form of a change to buf, into which the step points.
+func newStep(buf []byte, c *keystore.Change) (st step, _ []byte) {
+	st.change = c
+	at := len(buf)
+	buf = appendKey(buf, &c.Key)
+	st.key = buf[at:len(buf):len(buf)]
+	if c.Op != keystore.Put {
+		return st, buf
+	}
+	at = len(buf)
 	if len(c.Value) > inlineMax {
-		form = outside
-	} else if c.Op == keystore.Put {
-		size += len(c.Value)
+		buf = appendHeader(buf, &c.Key, outside)
+	} else {
+		buf = append(appendHeader(buf, &c.Key, inline), c.Value...)
 	}
-	key := appendKey(make([]byte, 0, size), &c.Key)
-	st := step{change: c, key: key[:len(key):len(key)]}
-	if c.Op == keystore.Put {
-		st.value = appendHeader(key, &c.Key, form)[len(key):]
-		if form == inline {
-			st.value = append(st.value, c.Value...)
-		}
-	}
-	return st
+	st.value = buf[at:len(buf):len(buf)]
+	return st, buf
 }
 
 // withdraw takes a request back, unless it is taken already.
@@ -251,20 +257,31 @@ func (t *tables) judge(batch []*request, newest uint64) (uint64, error) {
 		}
 		r.version = newest
 	}
-	return newest, t.records.SetSequence(newest)
+	return newest, t.setGeneration(newest)
 }
 
-// expect checks the expectations of a Commit.
+// setGeneration writes the generation twice, since a bucket's sequence has no
+// checksum.
+func (t *tables) setGeneration(newest uint64) error {
+	if err := t.tx.Bucket(aboutName).SetSequence(newest); err != nil {
+		return err
+	}
+	return t.records.SetSequence(newest)
+}
+
+// expect checks the expectations of a Commit. A damaged record has the version
+// that Load says, so that it can be put or deleted; what it had outside of
+// itself stays behind, until Compact.
 func (t *tables) expect(r *request) error {
 	var lost []keystore.Key
 	for i := range r.steps {
 		st := &r.steps[i]
 		e, _, err := t.find(st.key)
-		if err != nil {
-			return err
-		}
-		if st.created, st.large = e.created, 0; e.form == outside {
-			st.large, _ = e.reference()
+		if st.created, st.large = e.created, 0; err != nil {
+			st.created = 0
+		} else if e.form == outside {
+			ref := parseReference(e.rest)
+			st.large = ref.id
 		}
 		if e.version != st.change.Expect {
 			lost = append(lost, st.change.Key)
@@ -299,22 +316,16 @@ func (t *tables) applyStep(st *step, version uint64) error {
 	if st.change.Op == keystore.Delete {
 		return t.records.Delete(st.key)
 	}
-	st.setVersions(version)
 	value := st.value
 	if value[formAt] == outside {
-		id, err := t.putLarge(st.change.Value)
+		ref, err := t.putLarge(st.change.Value)
 		if err != nil {
 			return err
 		}
-		value = binary.BigEndian.AppendUint64(value, id)
-		value = binary.BigEndian.AppendUint64(value, uint64(len(st.change.Value)))
+		value = ref.appendTo(value)
 	}
+	seal(st.key, value, cmp.Or(st.created, version), version)
 	return t.records.Put(st.key, value)
-}
-
-func (st *step) setVersions(version uint64) {
-	binary.BigEndian.PutUint64(st.value, version)
-	binary.BigEndian.PutUint64(st.value[createdAt:], cmp.Or(st.created, version))
 }
 
 // failed tells what became of a transaction that could not be finished, with

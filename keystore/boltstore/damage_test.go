@@ -174,6 +174,9 @@ func TestDamagedRecords(t *testing.T) {
 		"short":        {"v", put(k, func(v []byte) []byte { return v[:16] })},
 		"empty":        {"v", put(k, func([]byte) []byte { return nil })},
 		"version 0":    {"v", put(k, func(v []byte) []byte { clear(v[:8]); return v })},
+		"value":        {"v", put(k, func(v []byte) []byte { v[len(v)-1] ^= 1; return v })},
+		"checksum":     {"v", put(k, func(v []byte) []byte { v[17] ^= 1; return v })},
+		"of another":   {"v", put(k, func([]byte) []byte { return []byte(boltstore.StoredValue(key(2), 1, "v")) })},
 		"newer origin": {"v", put(k, func(v []byte) []byte { v[8] = 1; return v })},
 		"form":         {"v", put(k, func(v []byte) []byte { v[16] = 2; return v })},
 		"no reference": {"v", put(k, func(v []byte) []byte { v[16] = 1; return v })},
@@ -181,6 +184,12 @@ func TestDamagedRecords(t *testing.T) {
 		"less":         {large, put(k, func(v []byte) []byte { v[len(v)-1]--; return v })},
 		"huge":         {large, put(k, func(v []byte) []byte { v[len(v)-6]++; return v })},
 		"number":       {large, put(k, func(v []byte) []byte { v[len(v)-9]++; return v })},
+		"a piece": {large, func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte("large")).Bucket(binary.BigEndian.AppendUint64(nil, 1))
+			piece := slices.Clone(b.Get(make([]byte, 4)))
+			piece[0] ^= 1
+			return b.Put(make([]byte, 4), piece)
+		}},
 		"value gone": {large, func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte("large")).DeleteBucket(binary.BigEndian.AppendUint64(nil, 1))
 		}},
@@ -198,17 +207,70 @@ func TestDamagedRecords(t *testing.T) {
 			require.NoError(t, s.Close())
 			edit(t, path, c.damage)
 
+			require.ErrorIs(t, boltstore.Check(ctx, path), keystore.ErrCorrupt)
 			s = reopen(t, path)
-			_, err := s.Load(ctx, k)
-			require.ErrorIs(t, err, keystore.ErrCorrupt)
-			require.Equal(t, "other", string(testutil.Load(t, s, key(1)).Value))
-			var last error
-			for _, last = range s.List(ctx, "", "", "") {
-			}
-			require.ErrorIs(t, last, keystore.ErrCorrupt)
+			requireDamaged(t, s, k, key(1))
 			testutil.Commit(t, s, testutil.Put(key(1), v, "new"))
+
+			// It can be replaced, and all is well again.
+			r, _ := s.Load(ctx, k)
+			if name == "bucket" { // bbolt refuses
+				_, err := s.Commit(ctx, testutil.Put(k, r[0].Version, "new"))
+				require.Error(t, err)
+				return
+			}
+			testutil.Commit(t, s, testutil.Put(k, r[0].Version, "new"))
+			require.Equal(t, "new", string(testutil.Load(t, s, k).Value))
+			require.NoError(t, s.Check(ctx))
 		})
 	}
+}
+
+// requireDamaged requires that one record is damaged, and that the other one is
+// there beside it.
+func requireDamaged(t *testing.T, s keystore.Store, damaged, other keystore.Key) {
+	t.Helper()
+	r, err := s.Load(ctx, damaged, other)
+	corrupt, ok := errors.AsType[*keystore.CorruptError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, []keystore.Key{damaged}, corrupt.Keys)
+	require.Len(t, r, 2)
+	require.Nil(t, r[0].Value)
+	require.Equal(t, damaged, r[0].Key)
+	require.Equal(t, "other", string(r[1].Value))
+	var bad, good int
+	for r, err := range s.List(ctx, damaged.Scope, damaged.Kind, "") {
+		switch _, ok := errors.AsType[*keystore.CorruptError](err); {
+		case ok:
+			bad++
+			require.Equal(t, damaged, r.Key)
+			require.Nil(t, r.Value)
+		default:
+			good++
+			require.NoError(t, err)
+			require.Equal(t, other, r.Key)
+		}
+	}
+	require.Equal(t, []int{1, 1}, []int{bad, good})
+}
+
+// The Key of a damaged record may be known in part only.
+func TestDamagedLongKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	k := testutil.Key("k", strings.Repeat("o", 300), "n")
+	s := reopen(t, path)
+	testutil.Commit(t, s, testutil.Put(k, 0, "v"), testutil.Put(key(1), 0, "other"))
+	require.NoError(t, s.Close())
+	edit(t, path, put(k, func(v []byte) []byte { return v[:30] }))
+	s = reopen(t, path)
+	found := 0
+	for r, err := range s.List(ctx, "scope", "", k.Owner) {
+		require.ErrorIs(t, err, keystore.ErrCorrupt)
+		require.Equal(t, keystore.Key{Scope: "scope", Kind: "k"}, r.Key)
+		found++
+	}
+	require.Equal(t, 1, found)
+	require.NoError(t, s.Close())
 }
 
 // put is damage to the stored value of k.

@@ -39,8 +39,11 @@ func StoredKey(k keystore.Key) []byte { return appendKey(nil, &k) }
 // StoredValue returns what is under it.
 func StoredValue(k keystore.Key, version uint64, value string) []byte {
 	c := keystore.Change{Op: keystore.Put, Key: k, Value: []byte(value)}
-	st := newStep(&c)
-	st.setVersions(version)
+	st, _ := newStep(nil, &c)
+	if st.value[formAt] == outside {
+		st.value = (&reference{}).appendTo(st.value)
+	}
+	seal(st.key, st.value, version, version)
 	return st.value
 }
 

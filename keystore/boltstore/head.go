@@ -4,7 +4,6 @@ package boltstore
 
 import (
 	"encoding/binary"
-	"errors"
 	"hash/fnv"
 	"os"
 
@@ -37,6 +36,8 @@ func (h *head) uint32(at int) uint32 { return binary.NativeEndian.Uint32(h[at:])
 func (h *head) uint64(at int) uint64 { return binary.NativeEndian.Uint64(h[at:]) }
 
 func (h *head) pageSize() int64     { return int64(h.uint32(24)) }
+func (h *head) root() uint64        { return h.uint64(32) }
+func (h *head) freeList() uint64    { return h.uint64(48) }
 func (h *head) pages() uint64       { return h.uint64(56) }
 func (h *head) transaction() uint64 { return h.uint64(64) }
 
@@ -47,34 +48,33 @@ func (h *head) intact() bool {
 	return h.uint32(16) == headMagic && h.uint64(72) == sum.Sum64()
 }
 
-// checkFile refuses a file that bbolt should not open. An empty one will be
-// made a database.
-func checkFile(f *os.File) error {
+// checkFile refuses a file that bbolt should not open, and returns the head that
+// counts. An empty one, which has none, will be made a database.
+func checkFile(f *os.File) (*head, error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() == 0 {
-		return err
+		return nil, err
 	}
 	h, err := readHead(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	pages, free := h.pages(), h.uint64(48)
-	switch {
+	switch pages := h.pages(); {
 	case pages > uint64(info.Size()/h.pageSize()):
-		return corrupt("short file")
-	case free == noFreeList:
-		return corrupt("no list of free pages")
-	case h.uint64(32) >= pages, free >= pages:
-		return corrupt("page beyond the last one")
+		return nil, corrupt("short file")
+	case h.freeList() == noFreeList:
+		return nil, corrupt("no list of free pages")
+	case h.root() >= pages, h.freeList() >= pages:
+		return nil, corrupt("page beyond the last one")
 	}
-	return checkFreeList(f, &h)
+	return &h, checkFreeList(f, &h)
 }
 
 // checkFreeList looks at the page of the list of free pages, which every
 // Commit gives up with all the pages that it says it takes.
 func checkFreeList(f *os.File, h *head) error {
 	var p head
-	free := h.uint64(48)
+	free := h.freeList()
 	if _, err := f.ReadAt(p[:24], int64(free)*h.pageSize()); err != nil {
 		return err
 	}
@@ -93,12 +93,16 @@ func checkFreeList(f *os.File, h *head) error {
 func readHead(f *os.File) (newest head, err error) {
 	first, err := headAt(f, 0)
 	if err == nil {
-		if second, err := headAt(f, first.pageSize()); err == nil && second.transaction() > first.transaction() {
+		second, err := headAt(f, first.pageSize())
+		if err == nil && second.transaction() > first.transaction() {
 			return second, nil
+		}
+		if err != nil && err != errNoHead {
+			return second, err // bbolt would take it
 		}
 	}
 	// Where the second page begins is lost with the first one.
-	for at := int64(1024); errors.Is(err, errNoHead) && at <= maxPageSize; at *= 2 {
+	for at := int64(1024); err == errNoHead && at <= maxPageSize; at *= 2 {
 		first, err = headAt(f, at)
 	}
 	return first, err
@@ -107,7 +111,7 @@ func readHead(f *os.File) (newest head, err error) {
 var errNoHead = corrupt("not a database")
 
 // headAt reads the head of the page at an offset, which is 0 or the size of a
-// page.
+// page. What was not written in whole is errNoHead.
 func headAt(f *os.File, at int64) (h head, err error) {
 	if n, _ := f.ReadAt(h[:], at); n < len(h) || !h.intact() {
 		return h, errNoHead
@@ -117,7 +121,7 @@ func headAt(f *os.File, at int64) (h head, err error) {
 	}
 	size := h.pageSize()
 	if h.uint32(20) < headVersion || size < 1024 || size > maxPageSize || at != 0 && at != size {
-		return h, errNoHead
+		return h, corrupt("head")
 	}
 	return h, nil
 }

@@ -2,7 +2,10 @@
 
 package boltstore
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
 
 // A Value of more than inlineMax bytes is in a bucket of its own within bucket
 // "large", named by an id that does not return (8 bytes, big endian), in pieces
@@ -11,35 +14,35 @@ import "encoding/binary"
 // without reading it.
 const pieceSize = 256 << 10
 
-func (t *tables) putLarge(value []byte) (id uint64, err error) {
-	id, err = t.large().NextSequence()
-	if err != nil {
-		return 0, err
+func (t *tables) putLarge(value []byte) (ref reference, err error) {
+	ref = reference{length: uint64(len(value)), sum: crc32.Checksum(value, castagnoli)}
+	if ref.id, err = t.large().NextSequence(); err != nil {
+		return ref, err
 	}
-	b, err := t.large().CreateBucket(number(id))
+	b, err := t.large().CreateBucket(number(ref.id))
 	if err != nil {
-		return 0, err
+		return ref, err
 	}
 	for i := uint32(0); len(value) > 0; i++ {
 		n := min(len(value), pieceSize)
 		if err := b.Put(binary.BigEndian.AppendUint32(nil, i), value[:n]); err != nil {
-			return 0, err
+			return ref, err
 		}
 		value = value[n:]
 	}
-	return id, nil
+	return ref, nil
 }
 
-// getLarge returns a copy of a Value of the given length.
-func (t *tables) getLarge(id, length uint64) ([]byte, error) {
-	if length > uint64(t.tx.Size()) {
+// getLarge returns a copy of a Value.
+func (t *tables) getLarge(ref reference) ([]byte, error) {
+	if ref.length > uint64(t.tx.Size()) {
 		return nil, corrupt("length of a large value")
 	}
-	b := t.large().Bucket(number(id))
+	b := t.large().Bucket(number(ref.id))
 	if b == nil {
 		return nil, corrupt("large value is missing")
 	}
-	value := make([]byte, 0, length)
+	value := make([]byte, 0, ref.length)
 	c := b.Cursor()
 	for _, piece := c.First(); piece != nil; _, piece = c.Next() {
 		if len(piece) > cap(value)-len(value) {
@@ -47,8 +50,8 @@ func (t *tables) getLarge(id, length uint64) ([]byte, error) {
 		}
 		value = append(value, piece...)
 	}
-	if uint64(len(value)) != length {
-		return nil, corrupt("large value is too short")
+	if uint64(len(value)) != ref.length || crc32.Checksum(value, castagnoli) != ref.sum {
+		return nil, corrupt("large value")
 	}
 	return value, nil
 }

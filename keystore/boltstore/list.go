@@ -51,8 +51,9 @@ type listing struct {
 // A page is records that were read together.
 type page struct {
 	records []keystore.Record
-	next    []byte // nil: there are no more
-	newest  uint64 // the generation
+	damaged [][]byte // for each of them: nil, or what it is stored under
+	next    []byte   // nil: there are no more
+	newest  uint64   // the generation
 }
 
 func newListing(scope, kind, owner string) *listing {
@@ -67,11 +68,15 @@ func newListing(scope, kind, owner string) *listing {
 	return l
 }
 
+// asks tells whether an entry is asked for. A part of a damaged one that is not
+// known may be any.
 func (l *listing) asks(e *entry) bool {
-	return e.created <= l.start &&
-		(l.scope == "" || l.scope == string(e.parts[0])) &&
-		(l.kind == "" || l.kind == string(e.parts[1])) &&
-		(l.owner == "" || l.owner == string(e.parts[2]))
+	for i, want := range []string{l.scope, l.kind, l.owner} {
+		if want != "" && e.parts[i] != nil && want != string(e.parts[i]) {
+			return false
+		}
+	}
+	return e.created <= l.start
 }
 
 // yieldPage yields the records of a page, as long as they are fresh, and moves
@@ -79,16 +84,27 @@ func (l *listing) asks(e *entry) bool {
 func (s *Store) yieldPage(ctx context.Context, l *listing, p *page, yield func(keystore.Record, error) bool) (more bool) {
 	for i := range p.records {
 		if i > 0 && !s.fresh(ctx, p) { // the first one may be late, lest no step is made
-			last := appendKey(nil, &p.records[i-1].Key)
+			last := p.damaged[i-1]
+			if last == nil {
+				last = appendKey(nil, &p.records[i-1].Key)
+			}
 			l.next, l.limit = append(last, 0), 1 // no key has another one before its own end
 			return true
 		}
-		if !yield(p.records[i], nil) {
+		if !yield(p.records[i], p.err(i)) {
 			return false
 		}
 	}
 	l.next, l.limit = p.next, min(2*l.limit, pageRecords)
 	return p.next != nil
+}
+
+// err is the error that goes with a record.
+func (p *page) err(i int) error {
+	if p.damaged[i] != nil {
+		return &keystore.CorruptError{Keys: []keystore.Key{p.records[i].Key}}
+	}
+	return nil
 }
 
 // fresh tells whether all is as it was when p was read.
@@ -125,15 +141,12 @@ func (t *tables) readPage(l *listing, p *page) error {
 			p.next = bytes.Clone(k)
 			return nil
 		}
-		r, asked, err := t.listed(l, k, v)
-		switch {
-		case err != nil && len(p.records) > 0: // it is the next page's error
-			p.next = bytes.Clone(k)
-			return nil
-		case err != nil:
-			return err
-		case asked:
-			p.records = append(p.records, r)
+		if r, asked, err := t.listed(l, k, v); asked {
+			var damaged []byte
+			if err != nil {
+				damaged = bytes.Clone(k)
+			}
+			p.records, p.damaged = append(p.records, r), append(p.damaged, damaged)
 			size += len(r.Value)
 		}
 		last = k
@@ -142,12 +155,19 @@ func (t *tables) readPage(l *listing, p *page) error {
 	return nil
 }
 
-// listed copies a stored record out, if it is asked for.
+// listed copies a stored record out, if it is asked for. Its error is of this
+// record alone.
 func (t *tables) listed(l *listing, k, v []byte) (r keystore.Record, asked bool, err error) {
 	e, err := parse(k, v)
-	if err != nil || !l.asks(&e) {
-		return r, false, err
+	if err != nil {
+		e.created = 0 // which may be wrong
 	}
-	value, err := t.value(&e)
-	return keystore.Record{Key: e.key(), Value: value, Version: e.version}, true, err
+	if !l.asks(&e) {
+		return r, false, nil
+	}
+	r = keystore.Record{Key: e.key(), Version: e.version}
+	if err == nil {
+		r.Value, err = t.value(&e)
+	}
+	return r, true, err
 }

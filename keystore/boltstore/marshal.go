@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 
 	"github.com/gembok-e2ee/gembok/keystore"
 )
@@ -18,10 +19,12 @@ import (
 //	value  version (8 bytes, big endian)
 //	       version that the record had when there was none before it (8 bytes)
 //	       form (1 byte): inline or outside
+//	       CRC-32C of the key and of the rest of the value (4 bytes, big endian)
 //	       for each part of the key that is hashed there, in order:
 //	           length (uvarint) || bytes
 //	       inline: the record's Value, at most inlineMax bytes
-//	       outside: id (8 bytes) || length (8 bytes) of a Value in bucket "large"
+//	       outside: id (8 bytes) || length (8 bytes) || CRC-32C (4 bytes) of a Value
+//	                in bucket "large"
 //
 // No part is the beginning of another one, so that what begins like a scope, a
 // kind and an owner is theirs, and bbolt's limit for a key is never met.
@@ -32,8 +35,9 @@ const (
 
 	createdAt  = 8
 	formAt     = 16
-	headerSize = 17
-	refSize    = 16
+	sumAt      = 17
+	headerSize = 21
+	refSize    = 20
 
 	// inlineMax bounds a value that stands beside others: bbolt writes a page
 	// anew for any change of it, and puts at least two records on one.
@@ -58,10 +62,28 @@ func appendPart(dst []byte, part string) []byte {
 	return append(append(dst, hashed), sum[:]...)
 }
 
+// castagnoli has the polynomial of CRC-32C, which processors compute.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum returns what stands at sumAt of a value, at least a header long.
+func checksum(key, value []byte) uint32 {
+	sum := crc32.Update(0, castagnoli, key)
+	sum = crc32.Update(sum, castagnoli, value[:sumAt])
+	return crc32.Update(sum, castagnoli, value[headerSize:])
+}
+
+// seal fills in what is known last: the versions, and the checksum of it all.
+func seal(key, value []byte, created, version uint64) {
+	binary.BigEndian.PutUint64(value, version)
+	binary.BigEndian.PutUint64(value[createdAt:], created)
+	binary.BigEndian.PutUint32(value[sumAt:], checksum(key, value))
+}
+
 // appendHeader appends what stands before the Value of k's record, with the
-// versions left 0.
+// versions and the checksum left 0.
 func appendHeader(dst []byte, k *keystore.Key, form byte) []byte {
-	dst = append(append(dst, make([]byte, formAt)...), form)
+	dst = append(dst, make([]byte, headerSize)...)
+	dst[len(dst)-headerSize+formAt] = form
 	for _, part := range parts(k) {
 		if len(part) >= hashed {
 			dst = binary.AppendUvarint(dst, uint64(len(part)))
@@ -82,6 +104,9 @@ func storedSize(k *keystore.Key) int {
 
 // An entry is a stored record, taken apart. Its slices are bbolt's: they point
 // into the file and end with the transaction.
+//
+// One that is damaged has what could be read of its versions and of the parts of
+// its key; it is version that a Commit expects which deletes or replaces it.
 type entry struct {
 	version uint64
 	created uint64 // the version of the first of the Puts since it was absent
@@ -92,20 +117,18 @@ type entry struct {
 
 // parse takes a stored record apart; its error is [keystore.ErrCorrupt].
 func parse(key, value []byte) (e entry, err error) {
-	if len(value) < headerSize {
-		return e, corrupt("short record")
+	intact := len(value) >= headerSize && binary.BigEndian.Uint32(value[sumAt:]) == checksum(key, value)
+	if len(value) >= headerSize {
+		e.version, e.created = binary.BigEndian.Uint64(value), binary.BigEndian.Uint64(value[createdAt:])
+		e.form, e.rest = value[formAt], value[headerSize:]
 	}
-	e.version, e.created = binary.BigEndian.Uint64(value), binary.BigEndian.Uint64(value[createdAt:])
-	e.form = value[formAt]
-	value = value[headerSize:]
 	for i := range e.parts {
-		if key, value, err = e.parsePart(i, key, value); err != nil {
-			return entry{}, err
+		if key, e.rest, err = e.parsePart(i, key, e.rest); err != nil {
+			return e, err
 		}
 	}
-	e.rest = value
-	if len(key) > 0 || e.created == 0 || e.created > e.version || e.form > outside || e.form == outside && len(e.rest) != refSize {
-		return entry{}, corrupt("record of no known form")
+	if !intact || len(key) > 0 || e.created == 0 || e.created > e.version || e.form > outside || e.form == outside && len(e.rest) != refSize {
+		return e, corrupt("record that nobody wrote so")
 	}
 	return e, nil
 }
@@ -145,9 +168,20 @@ func (e *entry) key() keystore.Key {
 	}
 }
 
-// reference returns where a Value is that is not inline.
-func (e *entry) reference() (id, length uint64) {
-	return binary.BigEndian.Uint64(e.rest), binary.BigEndian.Uint64(e.rest[8:])
+// A reference is where a Value is that is not inline.
+type reference struct {
+	id, length uint64
+	sum        uint32
+}
+
+func parseReference(b []byte) reference {
+	return reference{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint32(b[16:])}
+}
+
+func (r *reference) appendTo(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, r.id)
+	dst = binary.BigEndian.AppendUint64(dst, r.length)
+	return binary.BigEndian.AppendUint32(dst, r.sum)
 }
 
 func corrupt(what string) error {

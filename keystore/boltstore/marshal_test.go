@@ -18,14 +18,14 @@ import (
 func TestStoredForm(t *testing.T) {
 	k := keystore.Key{Scope: "s", Kind: "ki", Owner: "", Name: "n\x00"}
 	require.Equal(t, "\x01s\x02ki\x00\x02n\x00", string(boltstore.StoredKey(k)))
-	require.Equal(t, "\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x00\x00\x01\x02\x00value",
+	require.Equal(t, "\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x00\x00\x01\x02\x00\x47\x34\x18\x36"+"value",
 		string(boltstore.StoredValue(k, 0x102, "value")))
 
 	k.Owner = strings.Repeat("o", 255)
 	stored := boltstore.StoredKey(k)
 	require.Len(t, stored, 2+3+33+3)
 	require.Equal(t, byte(0xFF), stored[5])
-	require.Equal(t, "\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\xff\x01"+k.Owner+"v",
+	require.Equal(t, "\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x15\xfc\x78\x6e\xff\x01"+k.Owner+"v",
 		string(boltstore.StoredValue(k, 1, "v")))
 }
 
@@ -65,8 +65,8 @@ func FuzzStoredKey(f *testing.F) {
 func FuzzStoredRecord(f *testing.F) {
 	k := testutil.Key("k", strings.Repeat("x", 300), "n")
 	f.Add(boltstore.StoredKey(k), boltstore.StoredValue(k, 1, "value"))
-	f.Add(boltstore.StoredKey(k), boltstore.StoredValue(k, 1, "value")[:20])
-	f.Add([]byte{0, 0, 0, 0xFF}, make([]byte, 17))
+	f.Add(boltstore.StoredKey(k), boltstore.StoredValue(k, 1, "value")[:24])
+	f.Add([]byte{0, 0, 0, 0xFF}, make([]byte, 21))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		r, inline, err := boltstore.Parse(key, value)
 		if err != nil {

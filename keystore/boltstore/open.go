@@ -4,15 +4,12 @@ package boltstore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/gembok-e2ee/gembok/keystore"
 )
 
 // The buckets of a store's file. Bucket "gembok" has the number of the layout,
@@ -126,7 +123,7 @@ func (s *Store) openFile(path string, o *Options) (err error) {
 				return nil, err
 			}
 			if err = lock(s.file); err == nil {
-				err = checkFile(s.file)
+				_, err = checkFile(s.file)
 			}
 			return s.file, err
 		},
@@ -141,14 +138,14 @@ const maxInt = int64(^uint(0) >> 1)
 
 // check reads the format, and makes a store of a file that bbolt has just made.
 func (s *Store) check() error {
-	fresh, err := s.checkFormat()
+	fresh, err := s.checkTables()
 	if err != nil || !fresh {
 		return err
 	}
 	return s.db.Update(makeTables)
 }
 
-func (s *Store) checkFormat() (fresh bool, err error) {
+func (s *Store) checkTables() (fresh bool, err error) {
 	tx, err := s.begin(false)
 	if err != nil {
 		return false, err
@@ -161,12 +158,10 @@ func (s *Store) checkFormat() (fresh bool, err error) {
 	if about == nil {
 		return false, corrupt("not a store")
 	}
-	switch v := about.Get(formatName); {
-	case len(v) == 0 || v[0] == 0:
-		return false, corrupt("no format")
-	case v[0] > format:
-		return false, fmt.Errorf("boltstore: %w: format %d", keystore.ErrNewerFormat, v[0])
-	case tx.Bucket(recordsName) == nil || tx.Bucket(largeName) == nil:
+	if err := checkFormat(about.Get(formatName)); err != nil {
+		return false, err
+	}
+	if tx.Bucket(recordsName) == nil || tx.Bucket(largeName) == nil {
 		return false, corrupt("no records")
 	}
 	s.newest.Store(tx.Bucket(recordsName).Sequence())
