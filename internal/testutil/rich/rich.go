@@ -1,0 +1,159 @@
+// Package rich fills a store with records of every kind that a Device keeps, for
+// tests of what works on whole stores.
+package rich
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
+)
+
+var ctx = context.Background()
+
+// The texts of the messages that wait in the store.
+const (
+	Short = "Besok jam tiga di warung biasa?"
+	long  = "Tolong baca sampai habis. "
+)
+
+// Long is kept in a record of its own.
+var Long = strings.Repeat(long, 500)
+
+// A World is a store in which two devices live, and others that talk to them
+// and are elsewhere.
+type World struct {
+	Store keystore.Store
+	Now   time.Time         // what all clocks show
+	Own   []*session.Device // in Store: the first has all kinds of records, the second is a version 7 UUID's
+	Peers []*session.Device // three are in conversation with Own[0], the last is to be with Own[1]
+	opts  *session.Options
+}
+
+// Addresses of the devices in the store, and of the peers.
+var (
+	Own   = []session.Address{{User: "budi@warung.example", Device: 1}, {User: "01930ed1-0000-7000-8000-00000000c0de", Device: 3}}
+	Peers = []session.Address{{User: "ani@pasar.example", Device: 2}, {User: "citra@pasar.example", Device: 1}, {User: "dewi@pasar.example", Device: 127}, {User: "eka@pasar.example", Device: 1}}
+)
+
+// Fill fills a store that is empty. Its devices are seven days old.
+func Fill(t testing.TB, s keystore.Store) *World {
+	t.Helper()
+	w := &World{Store: s, Now: time.Unix(1_700_000_000, 0)}
+	w.opts = &session.Options{Now: func() time.Time { return w.Now }, PreKeys: session.PreKeyPolicy{OneTime: 6, Low: 3}}
+	for _, a := range Own {
+		w.Own = append(w.Own, w.create(t, s, a))
+	}
+	for _, a := range Peers {
+		w.Peers = append(w.Peers, w.create(t, keystore.NewMemory(), a))
+	}
+	w.live(t)
+	return w
+}
+
+func (w *World) create(t testing.TB, s keystore.Store, a session.Address) *session.Device {
+	d, err := session.Create(ctx, s, session.Account{Address: a}, w.opts)
+	require.NoError(t, err)
+	return d
+}
+
+// Open opens a device of the world in another store.
+func (w *World) Open(s keystore.Store, a session.Address) (*session.Device, error) {
+	return session.Open(ctx, s, a, w.opts)
+}
+
+// live has the devices do all that leaves records.
+func (w *World) live(t testing.TB) {
+	own := w.Own[0]
+	for _, d := range w.Own {
+		_, err := d.Upkeep(ctx)
+		require.NoError(t, err)
+	}
+	published, err := own.Publish(ctx)
+	require.NoError(t, err)
+	require.NoError(t, own.MarkPublished(ctx, published))
+	for _, p := range w.Peers[:3] { // the second time by the last resort, which leaves a base key
+		require.NoError(t, p.Begin(ctx, own.Address(), published.Take()))
+		Talk(t, p, own)
+		published.PreKeys, published.KEMPreKeys = nil, nil
+		w.pass(time.Hour)
+	}
+	w.archive(t)
+	w.pass(6 * 24 * time.Hour)
+	for n, text := range []string{Short, Long, "next", ""} {
+		w.stage(t, w.Peers[n%2], text, n == 2)
+	}
+	bundle, err := w.Peers[3].Bundle(ctx)
+	require.NoError(t, err)
+	require.NoError(t, w.Own[1].Begin(ctx, w.Peers[3].Address(), bundle)) // is not answered
+	w.others(t)
+	w.pass(time.Hour)
+}
+
+func (w *World) pass(d time.Duration) { w.Now = w.Now.Add(d) }
+
+// archive has the first device hold archived sessions, and skipped keys.
+func (w *World) archive(t testing.TB) {
+	own, peer := w.Own[0], w.Peers[0]
+	for range 2 {
+		w.pass(time.Hour)
+		bundle, err := peer.Bundle(ctx)
+		require.NoError(t, err)
+		require.NoError(t, own.Begin(ctx, peer.Address(), bundle))
+		Talk(t, own, peer)
+	}
+	for range 3 {
+		_, err := peer.Encrypt(ctx, own.Address(), []byte("lost"))
+		require.NoError(t, err)
+	}
+	Talk(t, peer, own)
+}
+
+// stage has the first device receive a message, and acknowledge it perhaps.
+func (w *World) stage(t testing.TB, from *session.Device, text string, acknowledge bool) {
+	w.pass(time.Minute)
+	m, err := from.Encrypt(ctx, w.Own[0].Address(), []byte(text))
+	require.NoError(t, err)
+	r, err := w.Own[0].Decrypt(ctx, from.Address(), m, nil)
+	require.NoError(t, err)
+	if acknowledge {
+		require.NoError(t, w.Own[0].Acknowledge(ctx, r))
+	}
+}
+
+// others makes an event, a record of an app's, and what no operation makes yet.
+func (w *World) others(t testing.TB) {
+	own := w.Own[0]
+	require.NoError(t, own.Update(ctx, nil, func(tx *session.Tx) error {
+		if err := tx.Put(keystore.Key{Kind: "draft", Owner: Peers[0].User}, []byte("of an app")); err != nil {
+			return err
+		}
+		return tx.Emit(session.Event{Kind: session.SessionRenewed, Address: Peers[0]})
+	}))
+	peer := wire.Peer{Devices: []wire.PeerDevice{{ID: 1, RegistrationID: 99}, {ID: 2}}}
+	_, err := w.Store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: keystore.Key{Scope: Own[0].String(), Kind: "peer", Owner: Peers[0].User},
+		Value: wire.AppendPeer([]byte{1}, &peer)})
+	require.NoError(t, err)
+}
+
+// Talk has a message go there and one back, which are acknowledged.
+func Talk(t testing.TB, a, b *session.Device) {
+	t.Helper()
+	for n, from := range []*session.Device{a, b} {
+		to := []*session.Device{b, a}[n]
+		text := fmt.Sprint("halo ", n)
+		m, err := from.Encrypt(ctx, to.Address(), []byte(text))
+		require.NoError(t, err)
+		r, err := to.Decrypt(ctx, from.Address(), m, nil)
+		require.NoError(t, err)
+		require.Equal(t, text, string(r.Plaintext))
+		require.NoError(t, to.Acknowledge(ctx, r))
+	}
+}
