@@ -37,3 +37,44 @@ func BenchmarkLoadCommit(b *testing.B) {
 		}
 	}
 }
+
+// A record of 1 kB, loaded and committed: plain, encrypted, and with blinded
+// names.
+func BenchmarkRecord(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		open func(testing.TB) keystoretest.Harness
+	}{
+		{"memory", memory}, {"encrypted", overMemory(nil)}, {"blind", overMemory(blind)},
+	} {
+		k := testutil.Key("session", "alice", "device-7")
+		c := keystore.Change{Op: keystore.Put, Key: k, Value: make([]byte, 1000)}
+		s := bench.open(b).Store
+		b.Run(bench.name+"/commit", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				v, err := s.Commit(ctx, c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.Expect = v
+			}
+		})
+		b.Run(bench.name+"/load", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Load(ctx, k); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What blinding a name takes.
+func BenchmarkBlind(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		keystore.Blinded(testutil.Key("session", "alice", "device-7"))
+	}
+}

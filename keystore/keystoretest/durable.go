@@ -54,7 +54,7 @@ func crash(t *tester) { t.survives(func() { t.adopt("Crash", t.h.Crash) }) }
 // anew, and that versions count on.
 func (t *tester) survives(again func()) {
 	t.Helper()
-	var newest uint64
+	newest := t.generation()
 	want := map[keystore.Key]stored{}
 	same := func() {
 		t.Helper()

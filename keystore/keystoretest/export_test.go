@@ -42,4 +42,4 @@ func Generation(start, end int64, version uint64) *Call {
 }
 
 // CheckHistory looks for an order of calls.
-func CheckHistory(calls ...*Call) error { return newHistory(calls).check() }
+func CheckHistory(calls ...*Call) error { return newHistory(0, calls).check() }

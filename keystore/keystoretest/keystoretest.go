@@ -63,8 +63,8 @@ import (
 // time. What they make and what a crash leaves they clean up by the Cleanup of
 // the test that the store was opened for.
 type Harness struct {
-	// Store is open, and empty. The kit closes it, and what the functions
-	// return, unless it has found a fault.
+	// Store is open, and empty; its generation need not be 0. The kit closes it,
+	// and what the functions return, unless it has found a fault.
 	Store keystore.Store
 
 	// Reopen opens the same records again, after the kit has closed the store.

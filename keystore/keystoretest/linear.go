@@ -38,6 +38,7 @@ type call struct {
 // one state that explains its answer: none before one that was complete, or
 // seen, when the call began, and none that was begun after it had ended.
 type history struct {
+	made   uint64 // the generation of state 0
 	calls  []*call
 	writes []*call // that changed something, by version
 	became map[keystore.Key][]became
@@ -49,8 +50,8 @@ type became struct {
 	now   stored
 }
 
-func newHistory(calls []*call) *history {
-	h := &history{calls: calls, became: map[keystore.Key][]became{}}
+func newHistory(made uint64, calls []*call) *history {
+	h := &history{made: made, calls: calls, became: map[keystore.Key][]became{}}
 	for _, c := range calls {
 		if c.version != 0 {
 			h.writes = append(h.writes, c)
@@ -83,7 +84,7 @@ func (h *history) record(k keystore.Key, state int) stored {
 
 func (h *history) generation(state int) uint64 {
 	if state == 0 {
-		return 0
+		return h.made
 	}
 	return h.writes[state-1].version
 }

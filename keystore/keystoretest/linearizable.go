@@ -22,6 +22,7 @@ func (t *tester) linearize(stores ...keystore.Store) {
 	var mu sync.Mutex
 	var calls []*call
 	each := some(300, 60)
+	made := t.generation()
 	t.together("calls at once", callers, func(w int) error {
 		r := &caller{s: stores[w%len(stores)], clock: &clock, rng: rand.New(rand.NewPCG(1, uint64(w))), known: map[keystore.Key]uint64{}}
 		for range each {
@@ -34,7 +35,7 @@ func (t *tester) linearize(stores ...keystore.Store) {
 		calls = append(calls, r.calls...)
 		return nil
 	})
-	t.ok("no order of these calls explains what they answered", newHistory(calls).check())
+	t.ok("no order of these calls explains what they answered", newHistory(made, calls).check())
 }
 
 // A caller calls a store and remembers what it answered.

@@ -61,7 +61,7 @@ type player struct {
 // Harness can, it is closed and opened again, crashes, and is used by two in
 // turn in between.
 func followsTheModel(t *tester) {
-	p := &player{tester: t, model: model{records: map[keystore.Key]stored{}}, rng: rand.New(rand.NewPCG(1, 2))}
+	p := &player{tester: t, model: model{records: map[keystore.Key]stored{}, newest: t.generation()}, rng: rand.New(rand.NewPCG(1, 2))}
 	defer func() {
 		if t.Failed() {
 			t.Logf("operation %d: %s", p.step, p.doing())
