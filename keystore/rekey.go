@@ -3,6 +3,7 @@ package keystore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -13,8 +14,8 @@ import (
 // A copy of the store from before is still opened by what opened it then, and
 // has the same key; where that matters, call Rekey as well.
 //
-// Errors: [ErrInvalid] for an Unlock with neither or both, and for options out
-// of bounds; ErrPassphrase if another process has changed it since this store
+// Errors: [ErrInvalid] for an Unlock with neither or both, for options out of
+// bounds, and in a context that has a [Pending]; ErrPassphrase if another process has changed it since this store
 // was opened; those of the store beneath. Nothing was changed then,
 // [ErrCommitUnknown] excepted.
 func (s *Encrypted) Relock(ctx context.Context, u Unlock, o *EncryptedOptions) error {
@@ -33,7 +34,8 @@ func (s *Encrypted) Relock(ctx context.Context, u Unlock, o *EncryptedOptions) e
 // Errors: a *[CorruptError] that names the damaged records, by the keys that the
 // store beneath has them under. All others are sealed anew then, and the old key
 // stays until those are deleted and Rekey is called again. ErrPassphrase if
-// another process has changed that; those of the store beneath.
+// another process has changed that; ErrInvalid in a context that has a
+// [Pending]; those of the store beneath.
 func (s *Encrypted) Rekey(ctx context.Context) error {
 	var number uint32
 	err := s.change(ctx, func(h *header) (bool, error) {
@@ -68,6 +70,9 @@ func (s *Encrypted) Rekey(ctx context.Context) error {
 // change puts another header in the place of the one that is there, which edit
 // makes of it, or keeps that if edit returns false.
 func (s *Encrypted) change(ctx context.Context, edit func(*header) (bool, error)) error {
+	if PendingIn(ctx) != nil { // the header would be used before it counts
+		return fmt.Errorf("%w: a key or passphrase changed in a transaction of the caller's", ErrInvalid)
+	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	for again := 0; ; again++ {
