@@ -12,3 +12,5 @@ import (
 func open(_ context.Context, _, place string) (keystore.Store, error) {
 	return boltstore.Open(place, nil)
 }
+
+func check(ctx context.Context, _, place string) error { return boltstore.Check(ctx, place) }

@@ -7,6 +7,8 @@ import (
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
-func open(context.Context, string, string) (keystore.Store, error) {
-	return nil, errors.New("package boltstore is not for wasm")
-}
+var errWasm = errors.New("package boltstore is not for wasm")
+
+func open(context.Context, string, string) (keystore.Store, error) { return nil, errWasm }
+
+func check(context.Context, string, string) error { return errWasm }

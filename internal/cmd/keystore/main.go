@@ -24,7 +24,8 @@ func main() {
 		Command: "go run ./internal/cmd/keystore",
 		Engines: []string{"bolt"},
 		Open:    open,
-		Out:     os.Stdout, Err: os.Stderr,
+		Check:   check,
+		In:      os.Stdin, Out: os.Stdout, Err: os.Stderr,
 	}
 	code := t.Run(ctx, os.Args[1:])
 	stop()

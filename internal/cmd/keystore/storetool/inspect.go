@@ -17,11 +17,11 @@ import (
 )
 
 func (t *Tool) inspect(ctx context.Context, args []string) error {
-	o, rest, err := t.parse("inspect", args, 1, showing)
+	o, err := t.parseOne("inspect", args)
 	if err != nil {
 		return err
 	}
-	s, err := t.open(ctx, rest[0], true)
+	s, err := t.open(ctx, &o.store, false)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ import (
 
 // A copy that is not finished has a record of its own, in a scope that no
 // device has, and a value of a format that nobody reads in place of each record
-// "self": in such a store no device can be opened, and none made. The first
-// commit puts them there, the last takes them away.
+// "self": in such a store no device can be opened, and none made. So has the
+// header of an encrypted store that is copied as it is, which cannot be opened
+// then. The first commit puts them there, the last takes them away.
 const unfinished = 0xFF
 
 var (
@@ -32,16 +33,22 @@ var (
 )
 
 func (t *Tool) move(ctx context.Context, args []string) error {
-	_, rest, err := t.parse("move", args, 2, func(*flag.FlagSet, *options) {})
+	o, err := t.parse("move", args, func(f *flag.FlagSet, o *options) {
+		o.to.flags(f, "to-")
+		f.BoolVar(&o.to.blind, "to-blind", false, "")
+	}, func(o *options) []*place { return []*place{&o.store, &o.to} })
 	if err != nil {
 		return err
 	}
-	from, err := t.open(ctx, rest[0], true)
+	if o.to.blind && !o.to.encrypted() {
+		return fmt.Errorf("%w: what is not encrypted is not blinded", errUsage)
+	}
+	from, err := t.open(ctx, &o.store, !o.to.encrypted())
 	if err != nil {
 		return fmt.Errorf("source: %w", err)
 	}
 	defer from.Close()
-	to, err := t.open(ctx, rest[1], false)
+	to, err := t.make(ctx, &o.to)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
@@ -69,7 +76,7 @@ type mover struct {
 	generation uint64            // of from, at the start
 	records    int               // of from
 	bytes      int               // of their values
-	selves     []keystore.Record // the records "self" of from, which come last
+	last       []keystore.Record // of from: the records that come last
 }
 
 // run copies, compares, and then lets the target be used. Whatever it returns
@@ -85,7 +92,7 @@ func (m *mover) run(ctx context.Context) error {
 	return nil
 }
 
-// survey counts the source, and finds its devices.
+// survey counts the source, and finds what comes last.
 func (m *mover) survey(ctx context.Context) (err error) {
 	if m.generation, err = m.from.Generation(ctx); err != nil {
 		return err
@@ -101,17 +108,20 @@ func (m *mover) survey(ctx context.Context) (err error) {
 		}
 		m.records++
 		m.bytes += len(rec.Value)
-		if isSelf(&rec) {
-			m.selves = append(m.selves, rec)
+		if comesLast(&rec) {
+			m.last = append(m.last, rec)
 		}
 	}
 	return nil
 }
 
-func isSelf(rec *keystore.Record) bool { return rec.Key == selfKey(rec.Key.Scope) }
+// comesLast tells whether a store is of no use without the record.
+func comesLast(rec *keystore.Record) bool {
+	return rec.Key == selfKey(rec.Key.Scope) || rec.Key == headKey
+}
 
 func isHalf(rec *keystore.Record) bool {
-	return rec.Key == movingKey || isSelf(rec) && bytes.Equal(rec.Value, placeholder)
+	return rec.Key == movingKey || comesLast(rec) && bytes.Equal(rec.Value, placeholder)
 }
 
 // begin makes the target a copy that is not finished, if it is empty; it may be
@@ -130,8 +140,8 @@ func (m *mover) begin(ctx context.Context) error {
 		}
 	}
 	wanted := []keystore.Record{{Key: movingKey, Value: placeholder}}
-	for i := range m.selves {
-		wanted = append(wanted, keystore.Record{Key: m.selves[i].Key, Value: placeholder})
+	for i := range m.last {
+		wanted = append(wanted, keystore.Record{Key: m.last[i].Key, Value: placeholder})
 	}
 	return m.put(ctx, wanted)
 }
@@ -173,7 +183,7 @@ var (
 	batchBytes   = 1 << 20
 )
 
-// batches yields the records of a store, several at a time, the records "self"
+// batches yields the records of a store, several at a time, those that come last
 // only if all are wanted.
 func batches(ctx context.Context, s keystore.Store, all bool) iter.Seq2[[]keystore.Record, error] {
 	return func(yield func([]keystore.Record, error) bool) {
@@ -184,7 +194,7 @@ func batches(ctx context.Context, s keystore.Store, all bool) iter.Seq2[[]keysto
 				yield(nil, err)
 				return
 			}
-			if rec.Key == movingKey || !all && isSelf(&rec) {
+			if rec.Key == movingKey || !all && comesLast(&rec) {
 				continue
 			}
 			if len(batch) == batchRecords || len(batch) > 0 && size+len(rec.Value) > batchBytes {
@@ -201,9 +211,9 @@ func batches(ctx context.Context, s keystore.Store, all bool) iter.Seq2[[]keysto
 	}
 }
 
-// copy copies all but the records "self".
+// copy copies all but what comes last.
 func (m *mover) copy(ctx context.Context) error {
-	m.bar.begin("copying", m.records-len(m.selves))
+	m.bar.begin("copying", m.records-len(m.last))
 	for batch, err := range batches(ctx, m.from, false) {
 		if err != nil {
 			return err
@@ -252,7 +262,7 @@ func (m *mover) prune(ctx context.Context) error {
 // compare reads both stores again: each record of the source is in the target,
 // and there are as many.
 func (m *mover) compare(ctx context.Context) error {
-	m.bar.begin("comparing", m.records-len(m.selves))
+	m.bar.begin("comparing", m.records-len(m.last))
 	for batch, err := range batches(ctx, m.from, false) {
 		if err != nil {
 			return err
@@ -293,14 +303,14 @@ func equal(a, b []keystore.Record) bool {
 // finish makes the target a store that can be used, in one commit. Whether it
 // was made is for confirm to see, also when the store cannot tell.
 func (m *mover) finish(ctx context.Context) error {
-	keys := append(keysOf(m.selves), movingKey)
+	keys := append(keysOf(m.last), movingKey)
 	have, err := m.to.Load(ctx, keys...)
 	if err != nil {
 		return err
 	}
 	var changes []keystore.Change
-	for i := range m.selves {
-		changes = append(changes, keystore.Change{Op: keystore.Put, Key: keys[i], Expect: have[i].Version, Value: m.selves[i].Value})
+	for i := range m.last {
+		changes = append(changes, keystore.Change{Op: keystore.Put, Key: keys[i], Expect: have[i].Version, Value: m.last[i].Value})
 	}
 	last := len(keys) - 1
 	changes = append(changes, keystore.Change{Op: keystore.Delete, Key: movingKey, Expect: have[last].Version})
@@ -313,7 +323,7 @@ func (m *mover) finish(ctx context.Context) error {
 // confirm sees whether the target can be used, and the source was left alone
 // until then.
 func (m *mover) confirm(ctx context.Context) error {
-	have, err := m.to.Load(ctx, append(keysOf(m.selves), movingKey)...)
+	have, err := m.to.Load(ctx, append(keysOf(m.last), movingKey)...)
 	if err != nil {
 		return err
 	}
@@ -321,7 +331,7 @@ func (m *mover) confirm(ctx context.Context) error {
 	if have[last].Version != 0 {
 		return fmt.Errorf("the copy is not finished: give the same command again: %w", keystore.ErrCommitUnknown)
 	}
-	if !equal(m.selves, have[:last]) {
+	if !equal(m.last, have[:last]) {
 		return errDifferent
 	}
 	if now, err := m.from.Generation(ctx); err != nil || now != m.generation {

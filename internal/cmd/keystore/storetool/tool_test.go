@@ -18,7 +18,8 @@ func TestUsage(t *testing.T) {
 	b, _ := newBench(t)
 	for _, args := range [][]string{
 		{"fly"}, {"inspect"}, {"inspect", "memory:own", "memory:own"}, {"inspect", "-fast", "memory:own"}, {"inspect", "own"},
-		{"inspect", "memory:"}, {"inspect", "oracle:own"}, {"verify", "-fast", "memory:own"},
+		{"inspect", "memory:"}, {"inspect", "oracle:own"}, {"verify", "-to-key", "f", "memory:own"},
+		{"inspect", "-key", "a", "-passphrase", "b", "memory:own"}, {"move", "-to-blind", "memory:own", "memory:new"}, {"move", "-to-key", "f", "memory:own"},
 		{"move", "memory:own"}, {"move", "-addresses", "memory:own", "memory:new"},
 	} {
 		require.Equal(t, 2, b.run(t, args...), args)

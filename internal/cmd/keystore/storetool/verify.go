@@ -12,28 +12,34 @@ import (
 )
 
 func (t *Tool) verify(ctx context.Context, args []string) error {
-	o, rest, err := t.parse("verify", args, 1, showing)
+	o, err := t.parseOne("verify", args)
 	if err != nil {
 		return err
 	}
-	s, err := t.open(ctx, rest[0], true)
-	if err != nil {
+	v := newVerifier()
+	v.store, err = t.open(ctx, &o.store, false)
+	switch {
+	case errors.Is(err, errStructure):
+		v.report(keystore.Key{Kind: wholeStore}, errStructure.Error())
+	case err != nil:
 		return err
-	}
-	defer s.Close()
-	v := newVerifier(s)
-	if err := v.run(ctx); err != nil {
-		return err
+	default:
+		if err := errors.Join(v.run(ctx), v.store.Close()); err != nil {
+			return err
+		}
+		if o.store.damaged && len(v.found) == 0 {
+			v.report(keystore.Key{Kind: wholeStore}, "the engine finds damage that no record shows")
+		}
 	}
 	v.print(t, o.addresses)
-	if err := s.Close(); err != nil {
-		return err
-	}
 	if len(v.found) > 0 {
 		return errFound
 	}
 	return nil
 }
+
+// wholeStore stands in the place of a kind.
+const wholeStore = "(store)"
 
 // A verifier reads every record of a store in full. What refers to other
 // records is loaded together with them, so that a store may be in use meanwhile.
@@ -49,8 +55,8 @@ type verifier struct {
 // A problem is what is wrong with records of a kind.
 type problem struct{ kind, text string }
 
-func newVerifier(s keystore.Store) *verifier {
-	return &verifier{store: s, newer: map[string]int{}, other: map[string]int{}, scopes: map[string]bool{}, found: map[problem][]keystore.Key{}}
+func newVerifier() *verifier {
+	return &verifier{newer: map[string]int{}, other: map[string]int{}, scopes: map[string]bool{}, found: map[problem][]keystore.Key{}}
 }
 
 func (v *verifier) report(k keystore.Key, text string) {
@@ -58,21 +64,8 @@ func (v *verifier) report(k keystore.Key, text string) {
 	v.found[p] = append(v.found[p], k)
 }
 
-// A checker is a store that can check what lies below its records.
-type checker interface {
-	Check(ctx context.Context) error
-}
-
 // run reads the store. The error is one of the store's that ends it.
 func (v *verifier) run(ctx context.Context) error {
-	if c, ok := v.store.(checker); ok {
-		err := c.Check(ctx)
-		if errors.Is(err, keystore.ErrCorrupt) {
-			v.report(keystore.Key{Kind: "(store)"}, "its structure is damaged")
-		} else if err != nil {
-			return err
-		}
-	}
 	for rec, err := range v.store.List(ctx, "", "", "") {
 		switch {
 		case isDamaged(&rec, err):
@@ -80,7 +73,7 @@ func (v *verifier) run(ctx context.Context) error {
 			v.report(rec.Key, "the store cannot read it")
 			continue
 		case errors.Is(err, keystore.ErrCorrupt):
-			v.report(keystore.Key{Kind: "(store)"}, "some records cannot be found")
+			v.report(keystore.Key{Kind: wholeStore}, "some records cannot be found")
 			continue
 		case err != nil:
 			return err

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type bench struct {
 	stores   map[string]keystore.Store
 	opens    func(ctx context.Context, engine, place string) (keystore.Store, error) // nil: of stores
+	check    error                                                                   // of Check
+	in       string
 	now      time.Time
 	out, err bytes.Buffer // of the last run
 }
@@ -58,6 +60,7 @@ func (b *bench) run(t testing.TB, args ...string) (code int) {
 		open = b.opens
 	}
 	tool := storetool.Tool{Command: "keystore", Engines: []string{"memory", "bolt"}, Open: open,
+		Check: func(context.Context, string, string) error { return b.check }, In: strings.NewReader(b.in),
 		Out: &b.out, Err: &b.err, Now: func() time.Time { return b.now }}
 	return tool.Run(ctx, args)
 }
