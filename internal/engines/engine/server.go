@@ -115,15 +115,15 @@ func (s *Server) Socket() string {
 	return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(port))
 }
 
-// dsn returns how to connect to a schema, "" for the default one.
+// dsn returns how to connect to a schema.
 func (s *Server) dsn(schema string) string {
-	return DSN(s.Socket(), schema)
+	return fmt.Sprintf("host=%s port=%d user=gembok dbname=postgres search_path=%s", s.dir, port, schema)
 }
 
-// DSN returns how to connect to a schema, by a socket whose file has the name
-// of a server's, ".s.PGSQL.5432".
-func DSN(socket, schema string) string {
-	return fmt.Sprintf("host=%s port=%d user=gembok dbname=postgres search_path=%s", filepath.Dir(socket), port, cmp.Or(schema, "public"))
+// Through returns how to connect by another socket, such as a proxy's, whose
+// file has the name that [Server.Socket] has.
+func (s *Server) Through(dsn, socket string) string {
+	return strings.Replace(dsn, "host="+s.dir+" ", "host="+filepath.Dir(socket)+" ", 1)
 }
 
 // Fresh makes a schema that has nothing in it, and returns how to connect to it.
@@ -134,7 +134,7 @@ func (s *Server) Fresh(ctx context.Context) (dsn string, err error) {
 
 // Exec runs a statement, on a connection of its own.
 func (s *Server) Exec(ctx context.Context, statement string) error {
-	db, err := sql.Open("pgx", s.dsn(""))
+	db, err := sql.Open("pgx", s.dsn("public"))
 	if err != nil {
 		return err
 	}
