@@ -31,7 +31,8 @@
 // Nothing is encrypted here; for that, wrap the store. A file that Open makes
 // is its owner's only (mode 0600), one that exists keeps its mode. What was
 // deleted or overwritten stays in the file until its page is used again, and
-// the file does not shrink.
+// the file does not shrink; until [Store.Compact], which an app may call when it
+// has deleted much, or something that shall be gone.
 //
 // # Room
 //
@@ -73,8 +74,10 @@ import (
 // A Store is a [keystore.Store] in a file, which Open makes. It may be used from
 // several goroutines. The zero Store is closed.
 type Store struct {
-	use    sync.RWMutex  // held for reading by what uses db, for writing by Close
-	db     *bbolt.DB     // nil: closed
+	use    sync.RWMutex // held for reading by what uses db, for writing by Close
+	opened bool         // and not closed
+	path   string       // of the file, wherever names lead
+	db     *bbolt.DB
 	file   *os.File      // the one that db has open
 	swap   sync.RWMutex  // guards db and file against Compact; whoever has the turn need not hold it
 	turn   chan struct{} // holds one token while its sender writes for all
@@ -83,7 +86,8 @@ type Store struct {
 	newest atomic.Uint64 // grows once a Commit's changes can be seen; at most the generation
 	health health
 
-	finish func(*bbolt.Tx) error // (*bbolt.Tx).Commit; tests put others
+	options Options
+	finish  func(*bbolt.Tx) error // (*bbolt.Tx).Commit; tests put others
 }
 
 var _ keystore.Store = (*Store)(nil)
@@ -144,15 +148,14 @@ func (s *Store) generation() (newest uint64, err error) {
 func (s *Store) Close() error {
 	s.use.Lock()
 	defer s.use.Unlock()
-	if s.db == nil {
+	if !s.opened {
 		return nil
 	}
-	db := s.db
-	s.db = nil
+	s.opened = false
 	if s.health.stuck.Load() {
 		return s.abandon()
 	}
-	return storageError(db.Close())
+	return storageError(s.db.Close())
 }
 
 // view calls do with the tables of a read transaction. The caller holds s.use.
@@ -175,7 +178,7 @@ func (s *Store) view(do func(*tables) error) error {
 
 // usable tells why nothing can be done, if so. The caller holds s.use.
 func (s *Store) usable(ctx context.Context) error {
-	if s.db == nil {
+	if !s.opened {
 		return keystore.ErrClosed
 	}
 	return ctx.Err()

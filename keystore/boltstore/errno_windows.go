@@ -8,4 +8,5 @@ var (
 	full = []syscall.Errno{39, 112, 1295, syscall.ENOSPC}
 	// ERROR_WRITE_PROTECT
 	readOnly = []syscall.Errno{19, syscall.EROFS}
+	noSync   []syscall.Errno
 )

@@ -58,3 +58,10 @@ func Parse(key, value []byte) (r keystore.Record, inline bool, err error) {
 	}
 	return keystore.Record{Key: e.key(), Value: e.rest, Version: e.version}, e.form != outside, nil
 }
+
+// RenameOpen says whether Compact may rename an open file, and returns what was
+// so before.
+func RenameOpen(may bool) (before bool) {
+	before, renamesOpen = renamesOpen, may
+	return before
+}

@@ -4,12 +4,15 @@ package boltstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/gembok-e2ee/gembok/keystore"
 )
 
 // The buckets of a store's file. Bucket "gembok" has the number of the layout,
@@ -54,11 +57,20 @@ func Open(path string, o *Options) (*Store, error) {
 		}
 	}
 	s, err := open(path, o)
-	if err == nil {
-		syncDirectory(path)
+	for end := time.Now().Add(lockTime); err == errMoved && time.Now().Before(end); {
+		s, err = open(path, o)
 	}
-	return s, storageError(err)
+	if err != nil {
+		return nil, storageError(err)
+	}
+	_ = os.Remove(s.path + compacted) // of a Compact that did not come to its end
+	syncDirectory(path)
+	return s, nil
 }
+
+// errMoved reports that while its lock was waited for, someone has put another
+// file in the place of the one that was opened.
+var errMoved = fmt.Errorf("boltstore: %w", keystore.ErrLocked)
 
 // create makes an empty store where there is nothing. It is made under another
 // name, so that a process that stops meanwhile leaves no half-made one, and
@@ -94,18 +106,40 @@ func syncDirectory(path string) {
 }
 
 func open(path string, o *Options) (*Store, error) {
-	s := &Store{turn: make(chan struct{}, 1), finish: (*bbolt.Tx).Commit}
+	s := &Store{opened: true, turn: make(chan struct{}, 1), finish: (*bbolt.Tx).Commit, options: *o}
 	if err := guard(func() error { return s.openFile(path, o) }); err != nil {
 		if s.file != nil {
 			s.abandon() // bbolt has closed it, unless it panicked
 		}
 		return nil, err
 	}
-	if err := guard(s.check); err != nil {
+	err := s.locate(path)
+	if err == nil {
+		err = guard(s.check)
+	}
+	if err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// locate finds out where the file is, and that it is still there.
+func (s *Store) locate(path string) (err error) {
+	if s.path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	if s.path, err = filepath.EvalSymlinks(s.path); err != nil {
+		return err
+	}
+	mine, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := os.Stat(s.path); err != nil || !os.SameFile(mine, there) {
+		return errMoved
+	}
+	return nil
 }
 
 // openFile opens the file. It writes nothing to one that is not empty:
