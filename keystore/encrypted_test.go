@@ -2,6 +2,7 @@ package keystore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync/atomic"
@@ -32,6 +33,22 @@ func (b *beneath) fails() error {
 		return (*hook)()
 	}
 	return nil
+}
+
+// errFault is what a beneath fails with.
+var errFault = errors.New("fault")
+
+// failAt makes the step of a number fail, from 0, and counts the steps.
+func (b *beneath) failAt(at int) *int {
+	n := new(int)
+	hook := func() error {
+		if *n++; *n == at+1 {
+			return errFault
+		}
+		return nil
+	}
+	b.hook.Store(&hook)
+	return n
 }
 
 func (b *beneath) Load(ctx context.Context, keys ...keystore.Key) ([]keystore.Record, error) {

@@ -1,6 +1,9 @@
 package keystore
 
-import "slices"
+import (
+	"crypto/sha256"
+	"slices"
+)
 
 // Held returns the store's own value under k, which is not a copy.
 func (m *Memory) Held(k Key) []byte { return m.entry(k).value }
@@ -24,3 +27,37 @@ func (m *Memory) Clone() *Memory {
 
 // Blinded returns the key of a blinded record, under a secret of zeros.
 func Blinded(k Key) Key { return (&header{preface: preface{blind: true}}).stored(k) }
+
+// HeadKey is the key of an encrypted store's header.
+var HeadKey = headKey
+
+// What a header is made of, in bytes.
+const (
+	PrefaceLen = prefaceLen
+	CheckLen   = checkLen
+)
+
+// Checksummed returns a header with the checksum that it should have.
+func Checksummed(head []byte) []byte {
+	head = slices.Clone(head[:len(head)-checkLen])
+	sum := sha256.Sum256(head)
+	return append(head, sum[:checkLen]...)
+}
+
+// SealedUnder returns the number of the key that has sealed a stored value.
+func SealedUnder(value []byte) uint32 {
+	number, _ := sealedUnder(value)
+	return number
+}
+
+// Keys returns the numbers of the keys that a store has, the one in use last.
+func (s *Encrypted) Keys() (numbers []uint32) {
+	h, _ := s.current()
+	for i := range h.keys {
+		numbers = append(numbers, h.keys[i].number)
+	}
+	return numbers
+}
+
+// CutPart takes off a part of a sealed value.
+func CutPart(b []byte) (part string, rest []byte, ok bool) { return cutPart(b) }
