@@ -34,3 +34,28 @@ func ExampleStore() {
 	// second: lost on 1 record
 	// again: <nil>
 }
+
+// A store of any kind, encrypted under a passphrase, which is then changed.
+func ExampleOpenEncrypted() {
+	ctx := context.Background()
+	plain := keystore.NewMemory() // or a boltstore, or a sqlstore
+	store, err := keystore.OpenEncrypted(ctx, plain, keystore.Unlock{Passphrase: "correct horse battery staple"}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer store.Close()
+
+	k := keystore.Key{Scope: "bot/1", Kind: "note", Owner: "-"}
+	_, err = store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: k, Value: []byte("a secret")})
+	fmt.Println("committed:", err)
+	fmt.Println("passphrase changed:", store.Relock(ctx, keystore.Unlock{Passphrase: "a better one"}, nil))
+	fmt.Println("key changed:", store.Rekey(ctx))
+	seen, _ := store.Load(ctx, k)
+	fmt.Printf("%s\n", seen[0].Value)
+	// Output:
+	// committed: <nil>
+	// passphrase changed: <nil>
+	// key changed: <nil>
+	// a secret
+}

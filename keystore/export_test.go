@@ -61,3 +61,24 @@ func (s *Encrypted) Keys() (numbers []uint32) {
 
 // CutPart takes off a part of a sealed value.
 func CutPart(b []byte) (part string, rest []byte, ok bool) { return cutPart(b) }
+
+// ReadHeader reads what anyone can read of a stored header, and returns it
+// written again.
+func ReadHeader(b []byte) (again []byte, cost EncryptedOptions, err error) {
+	p, err := parsePreface(&Record{Value: b, Version: 1})
+	return p.append(nil), EncryptedOptions{Blind: p.blind, Time: p.time, Memory: p.memory, Threads: p.threads}, err
+}
+
+// Sealed seals bytes as if they were names and value already.
+func (s *Encrypted) Sealed(stored Key, plain []byte) []byte {
+	h, _ := s.current()
+	plainly := *h
+	plainly.blind = false
+	return plainly.seal(stored, &Change{Value: plain}, drawNonce())
+}
+
+// Secrets returns the key in use and the one that blinds.
+func (s *Encrypted) Secrets() (dataKey, blinding []byte) {
+	h, _ := s.current()
+	return h.inUse().key[:], h.secret[:]
+}

@@ -389,3 +389,10 @@ func (s *telling) List(ctx context.Context, scope, kind, owner string) iter.Seq2
 		}
 	}
 }
+
+func TestDefaultCost(t *testing.T) {
+	inner := newLasting()
+	openEncrypted(t, inner, phrase("p"), nil)
+	b := header(t, inner).Value
+	require.Equal(t, []byte{0, 0, 0, 3, 0, 1, 0, 0, 4}, b[2:11]) // 65,536 KiB
+}

@@ -62,6 +62,24 @@ func base64Of(s string) string {
 	return string(bytes.Trim(j, `"`))[:16]
 }
 
+func TestMEM_03_NothingPrintsKeys(t *testing.T) {
+	u := keystore.Unlock{Key: (*[32]byte)([]byte("a key of thirty-two random bytes"))}
+	testutil.RequireRedacted(t, &u, u.Key[:])
+	p := phrase("a passphrase that nobody else may read")
+	testutil.RequireRedacted(t, &p, []byte(p.Passphrase))
+
+	inner := newLasting()
+	s := openEncrypted(t, inner, u, blind)
+	dataKey, blinding := s.Secrets()
+	var store keystore.Store = s
+	for _, v := range []any{s, &s, store, struct{ S keystore.Store }{s}, []*keystore.Encrypted{s}} {
+		for _, out := range testutil.Printed(t, v) {
+			testutil.NoTrace(t, out, u.Key[:], dataKey, blinding)
+		}
+	}
+	require.Equal(t, "redacted", fmt.Sprint(s))
+}
+
 // The text of an error tells no address and no value.
 func TestMEM_02_ErrorTexts(t *testing.T) {
 	s := keystore.NewMemory()
