@@ -46,8 +46,7 @@ import (
 // other fields may be zero.
 type Options struct {
 	// Open opens the store at a place, in this process and in the one that is
-	// killed; the two never have it open at once, and so it fails if that is
-	// not possible.
+	// killed; without Break, the two never have it open at once.
 	Open func(place string) (keystore.Store, error)
 	// Fresh returns a place for a store that is not there yet.
 	Fresh func() (place string, err error)

@@ -25,12 +25,14 @@ func TestMain(m *testing.M) {
 // open opens a store at a place, which is what it is, a colon and a file.
 func open(place string) (keystore.Store, error) {
 	what, path, _ := strings.Cut(place, ":")
-	switch what {
-	case "bolt":
-		return boltstore.Open(path, nil)
-	default:
+	if what != "bolt" && what != "encrypted" {
 		return openToy(path, what)
 	}
+	s, err := boltstore.Open(path, nil)
+	if err != nil || what == "bolt" {
+		return s, err
+	}
+	return keystore.OpenEncrypted(context.Background(), s, keystore.Unlock{Key: new([32]byte)}, &keystore.EncryptedOptions{Blind: true})
 }
 
 // options kill processes on new stores of a kind.
@@ -66,6 +68,16 @@ func TestSTO_01_STO_02_STO_03_Kills(t *testing.T) {
 	for _, what := range []string{"never left", "read by none", "redelivered", "acknowledged", "went on", "five chains back", "installed anew"} {
 		require.NotZero(t, r.Count[what], what)
 	}
+}
+
+// TestSTO_01_KillsEncrypted does it to one that is encrypted.
+func TestSTO_01_KillsEncrypted(t *testing.T) {
+	kills := 40
+	if testing.Short() {
+		kills = 10
+	}
+	r, err := crash.Run(context.Background(), options(t, "encrypted", kills))
+	require.NoError(t, err, r)
 }
 
 // Stores that do not survive a kill are found out, by the record, and by what

@@ -265,7 +265,7 @@ func (k *killer) ends() {
 
 func (k *killer) look(t testing.TB, f func(keystore.Store)) {
 	t.Helper()
-	if k.o.Settle != nil {
+	if k.process == nil && k.o.Settle != nil {
 		if err := k.o.Settle(k.place); err != nil {
 			t.Fatal(err)
 		}
