@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
+	"github.com/gembok-e2ee/gembok/internal/testutil/crash"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
@@ -35,8 +36,8 @@ type phone struct {
 	at        int
 	open      func(old keystore.Store) keystore.Store // what the next process finds
 	process   *process
-	oracles   []*oracle // of the sessions with each other phone
-	directory *directory
+	oracles   []*crash.Oracle // of the sessions with each other phone
+	directory *crash.Directory
 	due       time.Time // of upkeep
 
 	waiting     []*flight // on the way to it
@@ -58,10 +59,10 @@ func inMemory(t testing.TB) func(keystore.Store) keystore.Store {
 
 // add makes phone i of the schedule.
 func (s *schedule) add(i int, a session.Address, open func(keystore.Store) keystore.Store) {
-	p := &phone{at: i, open: open, directory: newDirectory(), staged: map[session.MessageID]*flight{}, saved: map[session.MessageID][32]byte{}}
+	p := &phone{at: i, open: open, directory: crash.NewDirectory(), staged: map[session.MessageID]*flight{}, saved: map[session.MessageID][32]byte{}}
 	p.side = &side{identity: keys.GenerateIdentityKeyPair(), opts: &session.Options{Now: func() time.Time { return s.now }}}
 	for range 4 {
-		p.oracles = append(p.oracles, newOracle())
+		p.oracles = append(p.oracles, crash.NewOracle())
 	}
 	for p.Device == nil {
 		s.starts(p)
@@ -179,11 +180,11 @@ func (s *schedule) take(p *phone, f *flight) {
 		p.unconfirmed = append(p.unconfirmed, f)
 	}
 	o := &session.DecryptOptions{Expires: f.expires}
-	r, err := p.Decrypt(ctx, f.from.Address(), f.m, o)
+	r, err := p.Decrypt(ctx, f.from.Address(), f.M, o)
 	if isAny(err, session.ErrTooExpensive) {
 		s.count["deep"]++
 		o.Deep = true
-		r, err = p.Decrypt(ctx, f.from.Address(), f.m, o)
+		r, err = p.Decrypt(ctx, f.from.Address(), f.M, o)
 	}
 	if isAny(err, errStopped) {
 		s.failed(p, err)
@@ -218,7 +219,7 @@ func (s *schedule) expired(f *flight) bool { return !f.expires.IsZero() && !s.no
 func (s *schedule) expect(p *phone, f *flight) testutil.Expectation {
 	switch {
 	case f.first == nil:
-		return p.oracles[f.from.at].expect(s.t, f.envelope)
+		return p.oracles[f.from.at].Expect(s.t, f.Envelope)
 	case f.acked.IsZero() && s.expired(f):
 		return expired
 	case f.acked.IsZero():
@@ -244,7 +245,7 @@ func (s *schedule) judge(p *phone, f *flight, want testutil.Expectation, r *sess
 		return
 	case testutil.NoKey, testutil.Duplicate, done:
 		require.ErrorIs(s.t, err, session.ErrDuplicate, "message %d: %s", f.n, want)
-	case noSession:
+	case crash.NoSession:
 		s.noSession(f, err)
 	case doneOrLost, expired:
 		require.Error(s.t, err)
@@ -259,12 +260,11 @@ func (s *schedule) judge(p *phone, f *flight, want testutil.Expectation, r *sess
 
 // noSession requires the error to a message of a session that is gone.
 func (s *schedule) noSession(f *flight, err error) {
-	if f.m.Type != session.TypePreKey {
+	if f.M.Type != session.TypePreKey {
 		require.ErrorIs(s.t, err, session.ErrAuth, "message %d", f.n)
 		return
 	}
-	outer := outerOf(s.t, f.m)
-	if f.to.directory.oneTime(&outer) {
+	if f.to.directory.OneTime(s.t, f.M.Bytes) {
 		refusedAs[*session.PreKeyNotFoundError](s.t, err)
 	} else {
 		refusedAs[*session.BaseKeyReusedError](s.t, err)
@@ -279,8 +279,8 @@ func (s *schedule) read(p *phone, f *flight, r *session.Received) {
 	require.False(s.t, r.Redelivered)
 	_, saved := p.saved[r.ID]
 	require.False(s.t, saved)
-	if p.oracles[f.from.at].reads(s.t, f.envelope) {
-		p.directory.uses(s.t, f.m)
+	if p.oracles[f.from.at].Reads(s.t, f.Envelope, true) {
+		p.directory.Uses(s.t, f.M.Bytes)
 	}
 	f.first = r
 	p.staged[r.ID] = f
@@ -344,19 +344,19 @@ func (s *schedule) bundle(p *phone) *x3dh.Bundle {
 		if s.failed(p, err) {
 			return nil
 		}
-		d.bundled(s.t, b)
+		d.Bundled(s.t, b)
 		if s.died(p) {
 			return nil
 		}
 		return b
 	}
-	if d.has == nil || len(d.has.PreKeys) == 0 && s.chance(3) {
+	if d.Has == nil || len(d.Has.PreKeys) == 0 && s.chance(3) {
 		s.upkeep(p)
 	}
-	if d.has == nil {
+	if d.Has == nil {
 		return nil
 	}
-	return d.has.Take()
+	return d.Has.Take()
 }
 
 // upkeep has p make the prekeys that are due, give them to the server and note
@@ -373,12 +373,12 @@ func (s *schedule) upkeep(p *phone) {
 		return
 	}
 	if made != nil {
-		p.directory.published(s.t, made)
+		p.directory.Published(s.t, made)
 	}
 	if s.died(p) || made == nil {
 		return
 	}
-	p.directory.uploads(made)
+	p.directory.Uploads(made)
 	if s.ends(p) || s.failed(p, p.MarkPublished(ctx, made)) {
 		return
 	}
@@ -406,7 +406,7 @@ func (s *schedule) beginFrom(p, q *phone, b *x3dh.Bundle) {
 	if b == nil || s.failed(p, p.Begin(ctx, q.Address(), b)) {
 		return
 	}
-	p.oracles[q.at].begins()
+	p.oracles[q.at].Begins()
 	s.count["begun"]++
 	s.died(p)
 }
@@ -414,13 +414,13 @@ func (s *schedule) beginFrom(p, q *phone, b *x3dh.Bundle) {
 // archive has p archive its session with q.
 func (s *schedule) archive(p, q *phone) {
 	o, err := p.oracles[q.at], p.Archive(ctx, q.Address())
-	if o.current == nil && isAny(err, session.ErrNoSession) {
+	if o.Current == nil && isAny(err, session.ErrNoSession) {
 		return
 	}
 	if s.failed(p, err) {
 		return
 	}
-	o.archive()
+	o.Archive()
 	s.count["archived"]++
 	s.died(p)
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
+	"github.com/gembok-e2ee/gembok/internal/testutil/crash"
 	"github.com/gembok-e2ee/gembok/session"
 )
 
@@ -48,7 +50,7 @@ type schedule struct {
 
 // A flight is a message on its way.
 type flight struct {
-	envelope
+	crash.Envelope
 	from *phone
 	to   *phone
 	n    int
@@ -194,7 +196,7 @@ func (s *schedule) happen() {
 // send sends one message. Whoever has no session for that begins one.
 func (s *schedule) send(from, to *phone) {
 	o := from.oracles[to.at]
-	for o.current == nil {
+	for o.Current == nil {
 		s.begin(from, to)
 	}
 	text := strconv.Itoa(len(s.all))
@@ -207,7 +209,7 @@ func (s *schedule) send(from, to *phone) {
 		return
 	}
 	f := &flight{from: from, to: to, n: len(s.all), text: text}
-	f.envelope = s.leaves(o, m)
+	f.Envelope = s.leaves(o, m)
 	s.all = append(s.all, f)
 	if s.died(from) {
 		f.fate = "never left"
@@ -221,12 +223,12 @@ func (s *schedule) send(from, to *phone) {
 
 // leaves notes a ciphertext that leaves, or would have. No two have one
 // counter.
-func (s *schedule) leaves(o *oracle, m *session.Message) envelope {
+func (s *schedule) leaves(o *crash.Oracle, m *session.Message) crash.Envelope {
 	in := inner(s.t, m)
 	name := fmt.Sprint(string(in.RatchetKey), in.Counter)
 	require.False(s.t, s.used[name], "a counter twice")
 	s.used[name] = true
-	e, epoch := o.sends(s.t, m)
+	e, epoch := o.Sends(s.t, m)
 	s.epoch = max(s.epoch, epoch)
 	return e
 }
@@ -280,7 +282,7 @@ func (s *schedule) end() {
 			require.True(s.t, s.expired(f))
 		}
 		s.upkeep(p)
-		s.count["signed prekeys"] += p.directory.checks(s.t, p.side)
+		s.count["signed prekeys"] += p.directory.Check(s.t, testutil.Records(s.t, p.store), false)
 	}
 	for _, f := range s.all {
 		if f.first != nil {
@@ -309,8 +311,8 @@ func (s *schedule) settle(p, q *phone) {
 	}
 	for _, two := range [][2]*phone{{p, q}, {q, p}} {
 		o, idx := two[0].oracles[two[1].at], two[0].index(s.t, two[1].Address())
-		require.Equal(s.t, len(o.archived), len(idx.Archived))
-		require.Equal(s.t, o.current.base, string(baseKey(idx.Current)))
+		require.Equal(s.t, len(o.Archived), len(idx.Archived))
+		require.Equal(s.t, o.Current.Base, string(baseKey(idx.Current)))
 	}
-	require.Equal(s.t, p.oracles[q.at].current.base, q.oracles[p.at].current.base)
+	require.Equal(s.t, p.oracles[q.at].Current.Base, q.oracles[p.at].Current.Base)
 }
