@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -261,10 +260,14 @@ func (c *crowd) deliver(sent []order) {
 // Many processes of one account send and read on the same sessions at once, on
 // one store. No counter is used twice, each message is read once, by its ID,
 // and who loses a race computes again what the conflict names, and no more.
-func manyProcesses(t *testing.T, name string, place func(testing.TB) string) {
+func TestManyProcesses(t *testing.T) {
+	bases(t, manyProcesses)
+}
+
+func manyProcesses(t *testing.T, b base) {
 	for _, processes := range []int{2, 8} {
 		t.Run(fmt.Sprint(processes), func(t *testing.T) {
-			at := place(t)
+			name, at := b.engine, b.place()
 			c := newCrowd(t, name, at, processes)
 			const rounds = 5
 			for n := range rounds {
@@ -292,16 +295,4 @@ func unacknowledged(t *testing.T, name, place string) (ids []session.MessageID) 
 		ids = append(ids, r.ID)
 	}
 	return ids
-}
-
-func TestManyProcessesSQLite(t *testing.T) {
-	manyProcesses(t, "sqlite", func(t testing.TB) string { return filepath.Join(t.TempDir(), "store") })
-}
-
-func TestManyProcessesPostgres(t *testing.T) {
-	manyProcesses(t, "postgres", func(t testing.TB) string {
-		dsn, err := engine.ForTest(t).Fresh(ctx)
-		require.NoError(t, err)
-		return dsn
-	})
 }

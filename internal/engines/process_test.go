@@ -55,6 +55,13 @@ type process struct {
 
 func start(t testing.TB, job, engine, place string) *process {
 	t.Helper()
+	p := prepare(t, job, engine, place)
+	require.NoError(t, p.cmd.Start())
+	return p
+}
+
+func prepare(t testing.TB, job, engine, place string) *process {
+	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	p := &process{t: t, cmd: exec.Command(exe)}
@@ -64,7 +71,6 @@ func start(t testing.TB, job, engine, place string) *process {
 	require.NoError(t, err)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
-	require.NoError(t, p.cmd.Start())
 	p.orders, p.answers = json.NewEncoder(p.in), json.NewDecoder(out)
 	t.Cleanup(p.kill)
 	return p
@@ -89,6 +95,9 @@ func (p *process) end() {
 
 // kill ends the process as a crash would.
 func (p *process) kill() {
+	if p.cmd.Process == nil {
+		return
+	}
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 }

@@ -22,7 +22,6 @@ import (
 func init() {
 	jobs["hold"] = holdLock
 	jobs["count"] = countUntilKilled
-	jobs["create"] = createStore
 }
 
 func openSQLite(t testing.TB, path string) keystore.Store {
@@ -118,7 +117,12 @@ func countUntilKilled(name, place string, _ *json.Decoder, answers *json.Encoder
 }
 
 // Processes are killed while they commit, and others go on all the time.
-func killedWhileCommitting(t *testing.T, name, place string) {
+func TestKilledWhileCommitting(t *testing.T) {
+	bases(t, killedWhileCommitting)
+}
+
+func killedWhileCommitting(t *testing.T, b base) {
+	name, place := b.engine, b.place()
 	s, err := engine.Open(ctx, name, place)
 	require.NoError(t, err)
 	defer s.Close()
@@ -136,85 +140,6 @@ func killedWhileCommitting(t *testing.T, name, place string) {
 		require.Contains(t, []int{said[1], said[1] + 1}, int(n))
 	}
 	c.end(t, s)
-}
-
-func TestSQLiteKilledWhileCommitting(t *testing.T) {
-	killedWhileCommitting(t, "sqlite", filepath.Join(t.TempDir(), "store"))
-}
-
-func TestPostgresKilledWhileCommitting(t *testing.T) {
-	dsn, err := engine.ForTest(t).Fresh(ctx)
-	require.NoError(t, err)
-	killedWhileCommitting(t, "postgres", dsn)
-}
-
-// createStore makes a store, and says so.
-func createStore(name, place string, _ *json.Decoder, answers *json.Encoder) error {
-	s, err := engine.Open(ctx, name, place)
-	if err != nil {
-		return err
-	}
-	return errors.Join(answers.Encode("made"), s.Close())
-}
-
-// A process that is killed while it makes the schema leaves one that the next
-// one makes, or has made.
-func killedWhileCreating(t *testing.T, name string, place func() string) {
-	rounds := 12
-	if *long {
-		rounds = 1000
-	}
-	for i := range rounds {
-		at := place()
-		p := start(t, "create", name, at)
-		time.Sleep(time.Duration(i%40) * 2 * time.Millisecond)
-		p.kill()
-		s, err := engine.Open(ctx, name, at)
-		require.NoError(t, err)
-		require.Zero(t, testutil.Generation(t, s))
-		testutil.Commit(t, s, testutil.Put(key("a"), 0, "v"))
-		require.NoError(t, s.Close())
-	}
-}
-
-func TestSTO_12_SQLiteKilledWhileCreating(t *testing.T) {
-	killedWhileCreating(t, "sqlite", func() string { return filepath.Join(t.TempDir(), "store") })
-}
-
-func TestSTO_12_PostgresKilledWhileCreating(t *testing.T) {
-	server := engine.ForTest(t)
-	killedWhileCreating(t, "postgres", func() string {
-		dsn, err := server.Fresh(ctx)
-		require.NoError(t, err)
-		return dsn
-	})
-}
-
-// Of many processes that make one store at once all have the same one.
-func manyCreate(t *testing.T, name, place string) {
-	var all []*process
-	for range 6 {
-		all = append(all, start(t, "create", name, place))
-	}
-	for _, p := range all {
-		var said string
-		p.answer(&said)
-		p.end()
-	}
-	s, err := engine.Open(ctx, name, place)
-	require.NoError(t, err)
-	defer s.Close()
-	require.Zero(t, testutil.Generation(t, s))
-}
-
-func TestSQLiteManyCreate(t *testing.T) {
-	manyCreate(t, "sqlite", filepath.Join(t.TempDir(), "store"))
-}
-
-func TestPostgresManyCreate(t *testing.T) {
-	dsn, err := engine.ForTest(t).Fresh(ctx)
-	require.NoError(t, err)
-	manyCreate(t, "postgres", dsn)
 }
 
 // What was deleted or replaced is in none of SQLite's files once those who had
@@ -236,23 +161,21 @@ func TestSTO_15_SQLiteDeletion(t *testing.T) {
 	}
 	testutil.Commit(t, s, testutil.Put(key("kept"), 0, "what is kept"))
 	require.NoError(t, s.Close())
-	all := filesOf(t, dir)
+	all := strings.Join(contents(t, dir), "")
 	require.Contains(t, all, "what is kept")
-	require.NotContains(t, all, "of the test for deletion")
-	require.NotContains(t, all, "name of the secret")
+	require.False(t, strings.Contains(all, "of the test for deletion"))
+	require.False(t, strings.Contains(all, "name of the secret"))
 }
 
-// filesOf returns what is in all files of a directory.
-func filesOf(t testing.TB, dir string) string {
+// contents returns what is in each file of a directory.
+func contents(t testing.TB, dir string) (all []string) {
 	t.Helper()
-	var all strings.Builder
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.NotEmpty(t, entries)
 	for _, e := range entries {
 		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		require.NoError(t, err)
-		all.Write(b)
+		all = append(all, string(b))
 	}
-	return all.String()
+	return all
 }
