@@ -59,7 +59,7 @@
 // out on another connection whether the Commit was made, and sees to it that it
 // is not made later: the answer is a version if it was, and an error if it was
 // not. [keystore.ErrCommitUnknown] is left for when the database cannot be asked
-// within 10 seconds, or more than 63 other Commits came in between, and, in
+// within 5 seconds, or more than 63 other Commits came in between, and, in
 // SQLite, for an error of the disk at the very end, after which a recovery may
 // find the changes or not.
 //

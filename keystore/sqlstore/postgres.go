@@ -42,9 +42,9 @@ func newPostgres() *postgres { return &postgres{steps: [][]string{postgresSchema
 const noBase = -1
 
 const (
-	postgresWriters = 4                // one at work, and others on their way
-	postgresLimit   = 512 << 20        // bytes of a Commit; PostgreSQL has 1 GiB for all of a message
-	answerTime      = 10 * time.Second // for finding out what became of a Commit
+	postgresWriters = 4               // one at work, and others on their way
+	postgresLimit   = 512 << 20       // bytes of a Commit; PostgreSQL has 1 GiB for all of a message
+	answerTime      = 5 * time.Second // for finding out what became of a Commit
 )
 
 func (e *postgres) statements() *statements { return &e.texts }
@@ -203,12 +203,18 @@ func alive(ctx context.Context, c *sql.Conn) bool {
 func (e *postgres) settle(ctx context.Context, db *sql.DB, a *attempt, err error) (answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
 	defer cancel()
-	var version int64
-	if lookErr := queryRow(ctx, db, e.tell, []any{a.base, a.token[:]}, &version); lookErr != nil || version < 0 {
-		return answer{}, unknown(err)
+	version := int64(-1)
+	for pause := time.Millisecond; ; pause = min(2*pause, answerTime/20) {
+		lookErr := queryRow(ctx, db, e.tell, []any{a.base, a.token[:]}, &version)
+		if lookErr == nil || !wait(ctx, pause) {
+			break
+		}
 	}
-	if version > 0 {
-		return answer{version: version}, nil
+	switch {
+	case version > 0:
+		return answer{has: format, version: version}, nil
+	case version < 0:
+		return answer{}, unknown(err)
 	}
 	return answer{}, err
 }

@@ -28,8 +28,9 @@ const (
 	sqliteFormat = `SELECT format FROM gembok_meta`
 	sqliteStamp  = `UPDATE gembok_meta SET format = ?1`
 
-	// A connection's settings go with it, and it may be a new one each time.
-	sqliteSettings = `PRAGMA busy_timeout = 250; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON`
+	// A connection keeps its settings, but may be a new one each time. The last
+	// one keeps old pages, which a statement may need again, out of temporary files.
+	sqliteSettings = `PRAGMA busy_timeout = 250; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY`
 
 	sqliteTake   = `UPDATE gembok_meta SET newest = newest + 1, tokens = substr(?1 || tokens, 1, 512)`
 	sqliteRecent = `SELECT newest, tokens FROM gembok_meta`

@@ -290,23 +290,26 @@ const patience = 30 * time.Second
 // patiently calls do again while it fails because others have the database
 // locked, for as long as patience and the context last.
 func patiently(ctx context.Context, do func() error) error {
-	err := do()
-	if !isBusy(sqliteCode(err)) {
-		return err
-	}
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	for pause := time.Millisecond; isBusy(sqliteCode(err)); pause = min(2*pause, 50*time.Millisecond) {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-limit.C:
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := do()
+		if !isBusy(sqliteCode(err)) || !wait(limited, pause) {
 			return err
-		case <-time.After(pause):
 		}
-		err = do()
 	}
-	return err
+}
+
+// wait tells whether ctx lasts as long as that.
+func wait(ctx context.Context, pause time.Duration) bool {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Close implements [keystore.Store]. The database stays open, unless
