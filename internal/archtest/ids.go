@@ -26,13 +26,14 @@ var tested = []series{
 	{"PRS", [][2]int{{1, 13}}},
 	{"OVF", [][2]int{{1, 5}}},
 	{"SIZ", [][2]int{{1, 1}}},
-	{"STO", [][2]int{{1, 4}, {6, 6}, {13, 13}}},
+	{"STO", [][2]int{{1, 4}, {6, 7}, {9, 9}, {13, 14}}},
 	{"MEM", [][2]int{{1, 4}}},
+	{"TIM", [][2]int{{1, 1}}},
 	{"RNG", [][2]int{{1, 3}}},
 }
 
 // fuzzed lists the numbers of the fuzz targets, such as FuzzF03SignalMessage.
-var fuzzed = [][2]int{{1, 4}, {7, 7}, {15, 18}, {20, 21}}
+var fuzzed = [][2]int{{1, 4}, {7, 7}, {15, 18}, {20, 21}, {31, 31}}
 
 var testFunc = regexp.MustCompile(`(?m)^func (Test|Fuzz)(\w+)\(`)
 
