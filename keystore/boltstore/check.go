@@ -19,6 +19,10 @@ import (
 // memory, however large the file is. What is not damage: that one of the two
 // heads is torn, as a crash may leave it, so that the other one counts.
 //
+// Where only records are damaged, and all the others can be relied on, the error
+// is a *[keystore.CorruptError], which names them as far as their keys are known:
+// such a file can be opened and read.
+//
 // A file that is in doubt, as after a failure of its disk, should go through
 // Check before Open, which looks at the first pages only.
 //
@@ -94,17 +98,27 @@ func checkTree(ctx context.Context, f *os.File, h *head) error {
 	if len(buckets) != 3 {
 		return corrupt("not a store")
 	}
-	c := &contents{walk: w, large: map[uint64]reference{}}
+	c := &contents{walk: w, large: map[uint64]owned{}}
 	if err := c.check(buckets); err != nil {
 		return err
 	}
-	return w.all()
+	if err := w.all(); err != nil || len(c.damaged) == 0 {
+		return err
+	}
+	return &keystore.CorruptError{Keys: c.damaged}
 }
 
 // contents is what a store's buckets hold.
 type contents struct {
 	*walk
-	large map[uint64]reference // of records, that no large value was found for
+	large   map[uint64]owned // of records, that no large value was found for
+	damaged []keystore.Key   // records
+}
+
+// An owned is what a record says of its large value.
+type owned struct {
+	reference
+	key keystore.Key
 }
 
 func (c *contents) check(buckets map[string]leaf) error {
@@ -137,8 +151,11 @@ func (c *contents) check(buckets map[string]leaf) error {
 	if err != nil {
 		return err
 	}
-	if len(c.large) > 0 || newest > sequence {
-		return corrupt("large value is missing")
+	if newest > sequence {
+		return corrupt("large value that nobody wrote")
+	}
+	for _, o := range c.large {
+		c.damaged = append(c.damaged, o.key)
 	}
 	return nil
 }
@@ -172,16 +189,32 @@ func (c *contents) record(l leaf) error {
 		return err
 	}
 	if sum != want || form > outside || form == outside && l.length < headerSize+refSize {
-		return corrupt("record that nobody wrote so")
+		k, err := c.keyOf(l)
+		c.damaged = append(c.damaged, k)
+		return err
 	}
 	if form == outside {
+		k, err := c.keyOf(l)
+		if err != nil {
+			return err
+		}
 		if b, err = c.get(l.at+l.length-refSize, refSize); err != nil {
 			return err
 		}
 		ref := parseReference(b)
-		c.large[ref.id] = ref
+		c.large[ref.id] = owned{ref, k}
 	}
 	return nil
+}
+
+// keyOf returns what can be read of a record's key without its longest parts.
+func (c *contents) keyOf(l leaf) (keystore.Key, error) {
+	b, err := c.get(l.at, headerSize)
+	if err != nil {
+		return keystore.Key{}, err
+	}
+	e, _ := parse(l.key, b)
+	return e.key(), nil
 }
 
 // value checks a large value. One that no record has is left of a record that
@@ -198,8 +231,8 @@ func (c *contents) value(l leaf) error {
 		got.length += uint64(piece.length)
 		return c.each(piece.at, piece.length, func(b []byte) { got.sum = crc32.Update(got.sum, castagnoli, b) })
 	})
-	if err == nil && used && got != want {
-		return corrupt("large value")
+	if err == nil && used && got != want.reference {
+		c.damaged = append(c.damaged, want.key)
 	}
 	return err
 }

@@ -131,7 +131,7 @@ func TestSTO_08_AnyByte(t *testing.T) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	require.NoError(t, err)
 	defer f.Close()
-	reported, equal, earlier, step := 0, 0, 0, 5
+	reported, single, equal, earlier, step := 0, 0, 0, 0, 5
 	switch {
 	case *everyByte:
 		step = 1
@@ -149,6 +149,10 @@ func TestSTO_08_AnyByte(t *testing.T) {
 		case err != nil:
 			require.True(t, damage(err), "%d: %v", i, err)
 			reported++
+			if records := (*keystore.CorruptError)(nil); errors.As(err, &records) {
+				require.Equal(t, len(records.Keys), damagedRecords(t, path), "byte %d", i)
+				single++
+			}
 		default:
 			s := reopen(t, path)
 			if got := testutil.StoreDigest(t, s); got == states[1] {
@@ -164,8 +168,47 @@ func TestSTO_08_AnyByte(t *testing.T) {
 		_, err = f.WriteAt(file[i:i+1], at)
 		require.NoError(t, err)
 	}
-	t.Logf("of %d bytes: %d reported, %d do not count, %d of a head", len(file)/step, reported, equal, earlier)
-	require.NotZero(t, reported)
+	t.Logf("of %d bytes: %d reported, %d of them of records only, %d do not count, %d of a head", len(file)/step, reported, single, equal, earlier)
+	require.NotZero(t, single)
+	require.Greater(t, reported, single)
+}
+
+// damagedRecords counts the records that cannot be read in a file of which all
+// others can.
+func damagedRecords(t testing.TB, path string) (n int) {
+	t.Helper()
+	s := reopen(t, path)
+	for _, err := range s.List(ctx, "", "", "") {
+		if damaged := (*keystore.CorruptError)(nil); errors.As(err, &damaged) {
+			n++
+			continue
+		}
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Close())
+	return n
+}
+
+// Check names the records that are damaged, also those whose large value is.
+func TestCheckNamesRecords(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	small(t, path)
+	edit(t, path, func(tx *bbolt.Tx) error {
+		records, large := tx.Bucket([]byte("records")), tx.Bucket([]byte("large"))
+		c := records.Cursor()
+		k, v := c.Last()
+		v = bytes.Clone(v)
+		v[len(v)-1] ^= 1
+		require.NoError(t, records.Put(k, v))
+		id, _ := large.Cursor().First()
+		return large.DeleteBucket(id)
+	})
+	damaged := (*keystore.CorruptError)(nil)
+	require.ErrorAs(t, boltstore.Check(ctx, path), &damaged)
+	require.Len(t, damaged.Keys, 2)
+	require.Contains(t, damaged.Keys, key(-1))
+	require.NotEqual(t, damaged.Keys[0], damaged.Keys[1])
+	require.Equal(t, 2, damagedRecords(t, path))
 }
 
 // damage tells whether an error is one that damage may cause.
