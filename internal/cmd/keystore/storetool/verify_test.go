@@ -463,3 +463,20 @@ func TestVerifyWhileInUse(t *testing.T) {
 		require.Empty(t, b.err.String())
 	}
 }
+
+// Sessions that were imported are sound, also where an archived one never
+// decoded or is of an old version.
+func TestVerifyImported(t *testing.T) {
+	b, w := newBench(t)
+	raw, err := w.Own[0].ExportSession(ctx, w.Peers[0].Address())
+	require.NoError(t, err)
+	rec, err := wire.ParseSessionRecord(raw)
+	require.NoError(t, err)
+	old := changed(rec.Previous[0], func(s *wire.Session) { s.Version, s.PQRatchet, s.BaseKey = 3, nil, nil })
+	rec.Previous = append(rec.Previous, []byte{0xff}, nil, wire.AppendSession(nil, &wire.Session{Version: 2}), old)
+	require.NoError(t, w.Own[0].ImportSession(ctx, w.Peers[0].Address(), wire.AppendSessionRecord(nil, &rec)))
+	b.runs(t, "verify", "memory:own")
+	require.Contains(t, b.runs(t, "inspect", "memory:own"), "\narchive           6 ")
+	rich.Talk(t, w.Peers[0], w.Own[0])
+	b.runs(t, "verify", "memory:own")
+}
