@@ -102,7 +102,7 @@ var impure = []string{"context", "time"}
 
 // alsoSecret lists types that hold secrets without a mark that the check would
 // find.
-var alsoSecret = []string{"keystore.Change", "keystore.Encrypted", "keystore.Memory", "keystore.Record", "keystore.Unlock", "keystore/boltstore.Store"}
+var alsoSecret = []string{"keystore.Change", "keystore.Encrypted", "keystore.Memory", "keystore.Record", "keystore.Unlock", "keystore/boltstore.Store", "keystore/sqlstore.Store"}
 
 // budget is how many package-level names a public package may export.
 func budget(dir string) int {

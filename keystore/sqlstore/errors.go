@@ -130,7 +130,7 @@ func classifyState(state string) error {
 		return keystore.ErrReadOnly
 	case "55P03": // lock_not_available
 		return keystore.ErrLocked
-	case "XX001", "XX002": // data_corrupted, index_corrupted
+	case "XX001", "XX002", "P0002": // data_corrupted, index_corrupted; no_data_found, of gembok_meta
 		return keystore.ErrCorrupt
 	}
 	return nil
