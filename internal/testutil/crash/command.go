@@ -99,6 +99,7 @@ var errorNames = []struct {
 }{
 	{"unknown", keystore.ErrCommitUnknown}, {"none", session.ErrNoDevice}, {"exists", session.ErrExists},
 	{"no session", session.ErrNoSession}, {"duplicate", session.ErrDuplicate}, {"authentication", session.ErrAuth},
+	{"rolled back", keystore.ErrRolledBack},
 }
 
 // failed is an error of the store.
@@ -257,7 +258,15 @@ var operations = map[string]func(a *actor, c *command, r *reply) error{
 		}
 		return a.d.ImportSession(ctx, c.Peer, record)
 	},
-	"update": (*actor).update,
+	"check": func(a *actor, _ *command, _ *reply) error {
+		newest, err := a.store.Generation(ctx)
+		if err != nil {
+			return err
+		}
+		return session.CheckGeneration(ctx, a.store, newest+1) // as if there had been one more Commit
+	},
+	"restore": func(a *actor, _ *command, _ *reply) error { return a.d.AfterRestore(ctx) },
+	"update":  (*actor).update,
 }
 
 func (c *command) message() *session.Message {

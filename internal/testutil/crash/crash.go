@@ -6,8 +6,8 @@
 //
 // A process of the same program works on a Device over a store: it sends and
 // receives, acknowledges, begins sessions and archives them, accepts identity
-// keys, moves sessions, makes and publishes prekeys and does its upkeep, while
-// three weeks pass. What talks to it, peers in memory, a relay that loses,
+// keys, moves sessions, makes and publishes prekeys, does its upkeep and is taken
+// up as after a restore, while three weeks pass. What talks to it, peers in memory, a relay that loses,
 // doubles and reorders messages and delivers again what nobody said to be
 // acknowledged, and a directory, lives in the process that kills it:
 //

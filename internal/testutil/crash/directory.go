@@ -17,6 +17,7 @@ type Directory struct {
 	made     map[preKeyName]string // public keys
 	uploaded map[preKeyName]bool
 	used     map[preKeyName]bool
+	deleted  map[preKeyName]bool // by a restore
 }
 
 // A preKeyName is the kind of a prekey's record, and its id.
@@ -27,7 +28,7 @@ type preKeyName struct {
 
 // NewDirectory returns the directory of a device that has no prekeys.
 func NewDirectory() *Directory {
-	return &Directory{made: map[preKeyName]string{}, uploaded: map[preKeyName]bool{}, used: map[preKeyName]bool{}}
+	return &Directory{made: map[preKeyName]string{}, uploaded: map[preKeyName]bool{}, used: map[preKeyName]bool{}, deleted: map[preKeyName]bool{}}
 }
 
 // notes takes in a prekey that the device returned. No id returns for another
@@ -108,6 +109,25 @@ func (d *Directory) Uses(t testing.TB, message []byte) {
 	if d.oneTime(&outer) {
 		d.use(t, preKeyName{"kem", outer.KEMPreKeyID})
 	}
+}
+
+// Restores notes that the device was taken up after a restore: what the server
+// has of it is outdated, and one-time prekeys are gone.
+func (d *Directory) Restores() {
+	d.Has = nil
+	for name := range d.made {
+		if (name.kind == "prekey" || name.kind == "kem") && !d.used[name] {
+			d.used[name], d.deleted[name] = true, true
+		}
+	}
+}
+
+// Deleted reports whether a first message names prekeys that a restore deleted.
+func (d *Directory) Deleted(t testing.TB, message []byte) bool {
+	t.Helper()
+	outer, err := wire.ParsePreKeySignalMessage(message)
+	require.NoError(t, err)
+	return outer.HasPreKeyID && d.deleted[preKeyName{"prekey", outer.PreKeyID}] || d.deleted[preKeyName{"kem", outer.KEMPreKeyID}]
 }
 
 // OneTime reports whether the KEM prekey that a first message names is a

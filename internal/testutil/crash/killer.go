@@ -102,6 +102,7 @@ type cursor struct {
 var operationOrder = []string{
 	"create", "open", "publish", "mark published", "begin", "encrypt", "decrypt", "acknowledge", "unacknowledged", "upkeep",
 	"bundle", "update", "events", "acknowledge events", "archive", "accept", "move",
+	"check", "restore",
 }
 
 func (k *killer) start() error {

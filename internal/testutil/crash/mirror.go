@@ -255,7 +255,7 @@ func parse(r *keystore.Record) (err error) {
 		_, err = wire.ParseStaged(body)
 	case "event":
 		_, err = wire.ParseEvent(body)
-	case "basekey", "mark", "body", "counted":
+	case "basekey", "mark", "body", "restore", "counted":
 	default:
 		err = fmt.Errorf("unknown")
 	}

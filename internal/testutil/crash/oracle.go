@@ -29,6 +29,7 @@ type Line struct {
 	Base       string // key; "" until its first message
 	unanswered bool   // an initiator's, before the first answer
 	unaccepted bool   // under an identity key that is not the accepted one
+	restored   bool   // it was there after a restore, and never sends again
 }
 
 // An Envelope is a message, and the base key of its session, which only a
@@ -63,7 +64,7 @@ func (o *Oracle) Begins() {
 func (o *Oracle) Accepts() {
 	o.Archive()
 	for _, l := range o.Archived {
-		if l.unaccepted {
+		if l.unaccepted && !l.restored {
 			o.promote(l)
 			break
 		}
@@ -71,6 +72,20 @@ func (o *Oracle) Accepts() {
 	for _, l := range o.Archived {
 		l.unaccepted = false
 	}
+}
+
+// Restores notes that the app took up the device after a restore.
+func (o *Oracle) Restores() {
+	o.Archive()
+	for _, l := range o.Archived {
+		l.restored = true
+	}
+}
+
+// Moves notes that the app put an export of the sessions in their place, which
+// has none that is after a restore.
+func (o *Oracle) Moves() {
+	o.Archived = slices.DeleteFunc(o.Archived, func(l *Line) bool { return l.restored })
 }
 
 // promote makes an archived session the current one.
@@ -105,6 +120,9 @@ func (o *Oracle) Sends(t testing.TB, m *session.Message) (Envelope, uint64) {
 // holds reports whether the device still has l.
 func (o *Oracle) holds(l *Line) bool { return l == o.Current || slices.Contains(o.Archived, l) }
 
+// Knows reports whether the session of e has begun.
+func (o *Oracle) Knows(e Envelope) bool { return o.all[e.Base] != nil }
+
 // Expect says what a delivery of e must come to.
 func (o *Oracle) Expect(t testing.TB, e Envelope) testutil.Expectation {
 	t.Helper()
@@ -131,7 +149,7 @@ func (o *Oracle) Reads(t testing.TB, e Envelope, accepted bool) (begun bool) {
 			o.Archived = append([]*Line{l}, o.Archived...)
 		}
 	}
-	if l != o.Current && accepted {
+	if l != o.Current && accepted && !l.restored {
 		o.promote(l)
 	}
 	l.unanswered = false

@@ -171,9 +171,54 @@ func (w *world) move() {
 	if p.fresh || p.mine.Current == nil {
 		return
 	}
-	if r, _ := w.do(command{Op: "move", Peer: p.a}); r != nil {
+	r, made := w.do(command{Op: "move", Peer: p.a})
+	if r != nil {
 		require.Empty(w.t, r.Err)
 	}
+	if made > 0 {
+		p.mine.Moves()
+	}
+}
+
+// check has the app believe that the store was rolled back, as if one Commit
+// were missing. Until the device is taken up it does nothing.
+func (w *world) check() {
+	r, made := w.do(command{Op: "check"})
+	if w.marked = made > 0; !w.marked {
+		return
+	}
+	w.count["rolled back"]++
+	if r == nil {
+		return
+	}
+	require.Equal(w.t, "rolled back", r.Err)
+	if p := w.peer(); w.chance(2) {
+		r, made := w.doOnce(command{Op: "encrypt", Peer: p.a})
+		require.Zero(w.t, made)
+		if r == nil {
+			return
+		}
+		require.Equal(w.t, "rolled back", r.Err)
+	}
+	w.takesUp()
+}
+
+// takesUp takes the device up again. It reports whether it could.
+func (w *world) takesUp() bool {
+	w.t.Helper()
+	r, made := w.doOnce(command{Op: "restore"})
+	if r != nil {
+		require.Empty(w.t, r.Err)
+	}
+	if made > 0 { // few records take one Commit
+		w.marked = false
+		w.directory.Restores()
+		w.unseen = true
+		for _, p := range w.peers {
+			p.mine.Restores()
+		}
+	}
+	return r != nil
 }
 
 // reinstall gives a peer that the Device has met a new identity key. What was

@@ -34,6 +34,7 @@ type world struct {
 	count  map[string]int
 
 	created  bool
+	marked   bool   // CheckGeneration found it rolled back
 	identity []byte // the Device's; nil before it is known
 	dead     bool   // the process has ended
 	doubt    bool   // an operation failed
@@ -120,12 +121,19 @@ func (w *world) peer() *peer { return w.peers[w.r.IntN(len(w.peers))] }
 // made all the same, or together with the reply.
 func (w *world) do(c command) (r *reply, made int) {
 	w.t.Helper()
+	w.settles()
+	w.ready()
+	return w.doOnce(c)
+}
+
+// settles holds the prekeys that were found against those that there must be,
+// once it is known what became of the operation before that.
+func (w *world) settles() {
+	w.t.Helper()
 	if w.looked != nil {
 		w.directory.Check(w.t, w.looked, w.unseen)
 		w.looked = nil
 	}
-	w.ready()
-	return w.doOnce(c)
 }
 
 // ready has a process run.
@@ -183,6 +191,7 @@ func (w *world) look() {
 // starts starts the next process, if there is none. The app saves what is not
 // acknowledged, and has the relay send what that knows nothing of.
 func (w *world) starts() {
+	w.settles()
 	if w.dead {
 		w.dead, w.doubt = false, false
 		if err := w.exec.start(); errors.Is(err, errKilled) {
@@ -198,7 +207,7 @@ func (w *world) starts() {
 	w.doubt = false
 	w.pending = nil
 	w.waiting, w.unconfirmed = append(w.waiting, w.unconfirmed...), nil
-	if !w.created {
+	if !w.created || w.marked && !w.takesUp() {
 		return
 	}
 	if w.greet = w.unacknowledged(); w.greet {
@@ -249,6 +258,7 @@ var steps = []step{
 	{"decrypt", 30, (*world).deliver}, {"encrypt", 18, func(w *world) { w.send(w.peer()) }}, {"update", 5, (*world).update},
 	{"acknowledge", 9, (*world).acknowledge}, {"unacknowledged", 1, func(w *world) { w.unacknowledged() }},
 	{"begin", 2, func(w *world) { w.begin(w.peer()) }}, {"archive", 1, (*world).archive}, {"move", 1, (*world).move}, {"accept", 1, (*world).accept},
+	{"check", 1, (*world).check}, {"restore", 0, (*world).check},
 	{"publish", 1, (*world).publish}, {"upkeep", 3, (*world).upkeep}, {"mark published", 3, (*world).markPublished},
 	{"bundle", 1, func(w *world) { w.bundle() }}, {"events", 1, (*world).listEvents}, {"acknowledge events", 1, (*world).acknowledgeEvents},
 	{"", 24, func(w *world) { w.writes(w.peer()) }}, {"", 16, (*world).arrive}, {"", 2, func(w *world) { w.begins(w.peer()) }},
