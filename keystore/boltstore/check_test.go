@@ -250,9 +250,9 @@ func TestSTO_08_CheckEnds(t *testing.T) {
 	dir := t.TempDir()
 	file, _ := small(t, filepath.Join(dir, "good"))
 	random := rand.New(rand.NewPCG(5, 6))
-	rounds, passed := 2000, 0
+	rounds, passed := 1000, 0
 	if testing.Short() {
-		rounds = 200
+		rounds = 150
 	}
 	for range rounds {
 		damaged := slices.Clone(file)

@@ -244,7 +244,7 @@ func syncRenamed(path string) error {
 		return nil
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !says(err, noSync) && runtime.GOOS != "windows" {
+	if err := d.Sync(); err != nil && !is(err, noSync) && runtime.GOOS != "windows" {
 		return err
 	}
 	return nil

@@ -21,6 +21,7 @@ func storageError(err error) error {
 	if err == nil || errors.Is(err, keystore.ErrCorrupt) || errors.Is(err, keystore.ErrNewerFormat) {
 		return err // has it already
 	}
+	err = restore(err)
 	if kind := classify(err); kind != nil {
 		return fmt.Errorf("boltstore: %w: %w", kind, err)
 	}
@@ -31,9 +32,9 @@ func classify(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return keystore.ErrLocked
-	case errors.Is(err, bolterrors.ErrMaxSizeReached), says(err, full):
+	case errors.Is(err, bolterrors.ErrMaxSizeReached), is(err, full):
 		return keystore.ErrFull
-	case errors.Is(err, fs.ErrPermission), says(err, readOnly):
+	case errors.Is(err, fs.ErrPermission), is(err, readOnly):
 		return keystore.ErrReadOnly
 	case errors.Is(err, bolterrors.ErrVersionMismatch):
 		return keystore.ErrNewerFormat
@@ -43,10 +44,26 @@ func classify(err error) error {
 	return nil
 }
 
-// says tells whether err is one of the numbers, or ends with its text, since
-// that is all that bbolt leaves of an error on growing the file.
-func says(err error, numbers []syscall.Errno) bool {
-	return slices.ContainsFunc(numbers, func(n syscall.Errno) bool {
-		return errors.Is(err, n) || strings.HasSuffix(err.Error(), n.Error())
-	})
+// is tells whether err is one of the numbers.
+func is(err error, numbers []syscall.Errno) bool {
+	return slices.ContainsFunc(numbers, func(n syscall.Errno) bool { return errors.Is(err, n) })
+}
+
+// A textual error is one of which bbolt has left the text alone, as it does
+// where the file grows or is mapped, with the number that the text ends with.
+type textual struct {
+	error
+	number syscall.Errno
+}
+
+func (e textual) Unwrap() []error { return []error{e.error, e.number} }
+
+// restore finds the number that is missing in err.
+func restore(err error) error {
+	for _, n := range slices.Concat(full, readOnly, []syscall.Errno{syscall.EIO, syscall.ENOMEM}) {
+		if strings.HasSuffix(err.Error(), n.Error()) && !errors.Is(err, n) {
+			return textual{err, n}
+		}
+	}
+	return err
 }

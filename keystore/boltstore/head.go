@@ -5,6 +5,7 @@ package boltstore
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"io"
 	"os"
 
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -113,7 +114,9 @@ var errNoHead = corrupt("not a database")
 // headAt reads the head of the page at an offset, which is 0 or the size of a
 // page. What was not written in whole is errNoHead.
 func headAt(f *os.File, at int64) (h head, err error) {
-	if n, _ := f.ReadAt(h[:], at); n < len(h) || !h.intact() {
+	if _, err := f.ReadAt(h[:], at); err != nil && err != io.EOF {
+		return h, err
+	} else if err != nil || !h.intact() {
 		return h, errNoHead
 	}
 	if h.uint32(20) > headVersion {

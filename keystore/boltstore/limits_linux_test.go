@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ import (
 
 func init() {
 	jobs["full"] = fillUp
+	jobs["disk"] = fullDisk
 	jobs["forbidden"] = openForbidden
 }
 
@@ -72,6 +74,79 @@ func fillUp(path string) error {
 		return fmt.Errorf("after making room: %w", err)
 	}
 	return s.Close()
+}
+
+// skip skips a test that the system does not allow, or fails it where everything
+// has to be allowed.
+func skip(t testing.TB, why string, err error) {
+	t.Helper()
+	if os.Getenv("GEMBOK_FAULTS") != "" {
+		t.Fatal(why, ": ", err)
+	}
+	t.Skip(why, ": ", err)
+}
+
+// A file system of 1 MiB becomes full, which other files have a part in. Each
+// Commit that fails leaves all as it was; once there is room, the next one works.
+func TestSTO_10_FullDisk(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), jobVariable+"=disk", pathVariable+"="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended || strings.Contains(string(out), "may not mount") {
+		skip(t, "this system lets no process mount a file system of its own", err)
+	}
+	require.NoError(t, err, string(out))
+}
+
+func fullDisk(dir string) error {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		return fmt.Errorf("may not mount: %w", err)
+	}
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 300_000), 0o600); err != nil {
+		return err
+	}
+	s, err := boltstore.Open(filepath.Join(dir, "store"), nil)
+	if err != nil {
+		return err
+	}
+	put := testutil.Put(key(0), 0, strings.Repeat("x", 30_000))
+	n, err := 0, error(nil)
+	for ; err == nil; n++ {
+		put.Key = key(n)
+		_, err = s.Commit(ctx, put)
+	}
+	if !errors.Is(err, keystore.ErrFull) {
+		return err
+	}
+	for range 5 { // and again
+		if _, err := s.Commit(ctx, put); !errors.Is(err, keystore.ErrFull) {
+			return fmt.Errorf("on a full disk: %w", err)
+		}
+		if err := s.Compact(ctx); !errors.Is(err, keystore.ErrFull) {
+			return fmt.Errorf("compact on a full disk: %w", err)
+		}
+	}
+	if g, err := s.Generation(ctx); err != nil || g != uint64(n-1) {
+		return fmt.Errorf("generation %d after %d Commits: %w", g, n-1, err)
+	}
+	if _, err := boltstore.Open(filepath.Join(dir, "other"), nil); !errors.Is(err, keystore.ErrFull) {
+		return fmt.Errorf("another one: %w", err)
+	}
+	if err := os.Remove(ballast); err != nil {
+		return err
+	}
+	if _, err := s.Commit(ctx, put); err != nil {
+		return fmt.Errorf("with room: %w", err)
+	}
+	return errors.Join(s.Check(ctx), s.Close())
 }
 
 // A file that may not be written, and a directory in which none may be made.

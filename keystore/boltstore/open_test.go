@@ -108,15 +108,6 @@ func edit(t *testing.T, path string, do func(*bbolt.Tx) error) {
 	require.NoError(t, db.Close())
 }
 
-func TestNewerFormat(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "store")
-	require.NoError(t, reopen(t, path).Close())
-	edit(t, path, func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte("gembok")).Put([]byte("format"), []byte{boltstore.Format + 1, 7})
-	})
-	requireRefused(t, path, keystore.ErrNewerFormat)
-}
-
 func TestOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good")
