@@ -21,20 +21,21 @@ const (
 )
 
 // CheckGeneration compares the generation of a store with mark, the newest one
-// that the app knows of: what Store.Generation said after a commit, kept where
-// no restore of the store reaches it. A store that is older was put back, from a
-// backup or with a machine's snapshot. Then every device in it is marked, in one
-// commit, and the error is keystore.ErrRolledBack: the devices do nothing, but
-// for what [Device] says, until AfterRestore. When that is through, the mark to
-// keep is the store's Generation again.
+// that the app knows of: what Store.Generation said, kept where no restore of the
+// store reaches it. A store that is older was put back, from a backup or with a
+// machine's snapshot. Then every device in it is marked, in one commit, and the
+// error is keystore.ErrRolledBack: the devices do nothing, but for what [Device]
+// says, until AfterRestore. When all went through that, the mark to keep is the
+// store's Generation again; until then the same is found at every start.
 //
 // It is called once per store, before devices are opened. Those that are open,
-// here or in another process, notice the mark with their next operation.
+// here or in another process, notice with their next operation that they are
+// marked.
 //
-// What the store does after the backup counts anew from its generation: one that
-// has passed mark again, or is checked with an old mark, looks all right. Without
-// this check and AfterRestore nothing keeps a device that was rolled back from
-// using a counter, and with it a key, for two different messages.
+// A store that lost only what came after mark looks all right, and so does one
+// that was put back and has counted up to mark since. Then, as without this check
+// and AfterRestore, nothing keeps a device from using a counter, and with it a
+// key, for two different messages.
 //
 // Other errors are those of the store. All leave it as it was, but for
 // keystore.ErrCommitUnknown, after which the devices may be marked. Calling it
@@ -89,9 +90,8 @@ func (t *Tx) markRestored() error {
 // then. Upload what Upkeep returns: the directory's prekeys are all outdated.
 //
 // The sessions that are archived now decrypt what is late, and what peers send
-// until they read something on a new session; so begin one, also with peers to
-// whom there is nothing to send, before the archive drops the old ones after 30
-// days. They never send again, not even after a DH step has given them a new
+// until they read something on a new session; so send them something before the
+// archive drops the old ones, after 30 days. They never send again, not even after a DH step has given them a new
 // chain, for what the peer knows of is not that one but, perhaps, another that
 // came out of the same state after the backup:
 //
@@ -229,7 +229,6 @@ func (t *Tx) deleteAll(keys []keystore.Key) error {
 // archiveAll archives the current sessions in records "session", and keeps all
 // those in their archives from becoming the current one.
 func (t *Tx) archiveAll(keys []keystore.Key) error {
-	now := t.d.now()
 	load := slices.Clone(keys)
 	for _, k := range keys {
 		load = append(load, t.d.peerKey(Address{User: k.Owner}))
@@ -237,26 +236,33 @@ func (t *Tx) archiveAll(keys []keystore.Key) error {
 	if err := t.load(load...); err != nil {
 		return err
 	}
-	books := make([]book, 0, len(keys))
-	load = load[:0]
-	for _, k := range keys {
-		device, _ := parseDecimal(k.Name)
-		b, err := t.openBook(Address{User: k.Owner, Device: device})
-		if err != nil {
-			return err
-		}
-		books = append(books, b)
-		load = append(load, b.archiveKeys(b.places(func(n *wire.ArchivedNote) bool { return expired(n, now) }))...)
-	}
-	if err := t.load(load...); err != nil {
+	books, err := t.openBooks(keys)
+	if err != nil {
 		return err
 	}
 	for i := range books {
-		if err := books[i].setAside(now); err != nil {
+		if err := books[i].setAside(t.d.now()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// openBooks reads loaded records "session", and loads the archive records that
+// archiving their current sessions changes.
+func (t *Tx) openBooks(keys []keystore.Key) (books []book, err error) {
+	now := t.d.now()
+	var load []keystore.Key
+	for _, k := range keys {
+		device, _ := parseDecimal(k.Name)
+		b, err := t.openBook(Address{User: k.Owner, Device: device})
+		if err != nil {
+			return nil, err
+		}
+		books = append(books, b)
+		load = append(load, b.archiveKeys(b.places(func(n *wire.ArchivedNote) bool { return expired(n, now) }))...)
+	}
+	return books, t.load(load...)
 }
 
 // setAside archives the current session after a restore, and marks all.
