@@ -166,10 +166,14 @@ func (d *Device) restoring(ctx context.Context, f func(*Tx) error) error {
 // marked reports whether the device is marked, which keeps t from nothing.
 func (t *Tx) marked() (bool, error) {
 	t.always = true
-	if err := t.load(t.d.restoreKey()); err != nil {
+	k := t.d.restoreKey()
+	if err := t.load(k); err != nil {
 		return false, err
 	}
-	return t.has(t.d.restoreKey()), nil
+	if _, _, err := t.get(k); errors.Is(err, keystore.ErrNewerFormat) {
+		return false, err
+	}
+	return t.has(k), nil
 }
 
 // inBatches has f change the records of a kind, in several commits, and returns

@@ -383,7 +383,7 @@ func TestSTO_04_DamagedRecords(t *testing.T) {
 	p.alice.reads(t, p.bob, p.bob.send(t, p.alice, "new"), "new")
 	p.goesOn(t)
 
-	for _, k := range []keystore.Key{newer.key("session", "peer", "1"), newer.key("prekey", "-", "1"), newer.key("nextid", "-", "")} {
+	for _, k := range []keystore.Key{newer.key("session", "peer", "1"), newer.key("prekey", "-", "1"), newer.key("nextid", "-", ""), newer.key("restore", "-", "")} {
 		bob := newer.reopen(t)
 		bob.write(t, k, []byte{2, 0})
 		bob.rolledBack(t)
