@@ -50,7 +50,8 @@
 // any number of records, if the driver keeps statements prepared, as pgx does. A
 // transaction that PostgreSQL takes back because of others (serialization_failure,
 // deadlock_detected) is a [keystore.ConflictError] that names all keys of the
-// Commit. Commits to PostgreSQL have at most 512 MiB; larger ones are
+// Commit; it does so often only where default_transaction_isolation is not what
+// it comes with, READ COMMITTED. Commits to PostgreSQL have at most 512 MiB; larger ones are
 // [keystore.ErrFull].
 //
 // # A lost answer
@@ -61,7 +62,8 @@
 // not. [keystore.ErrCommitUnknown] is left for when the database cannot be asked
 // within 5 seconds, or more than 63 other Commits came in between, and, in
 // SQLite, for an error of the disk at the very end, after which a recovery may
-// find the changes or not.
+// find the changes or not. A call whose context has ended may therefore go on for
+// those 5 seconds.
 //
 // # Errors
 //

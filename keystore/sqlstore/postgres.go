@@ -31,9 +31,10 @@ import (
 // if the answer to that is lost too and its token is not found, the outcome is
 // unknown.
 type postgres struct {
-	steps            [][]string
-	texts            statements
-	commitText, tell string
+	steps       [][]string
+	texts       statements
+	commitText  string
+	outcomeText string
 }
 
 func newPostgres() *postgres { return &postgres{steps: [][]string{postgresSchema}} }
@@ -64,18 +65,23 @@ func (e *postgres) open(ctx context.Context, db *sql.DB) error {
 	}
 	in := func(text string) string { return inSchema(schema.String, text) }
 	e.texts = statements{
-		load: in(postgresFind("r.value")), versions: in(postgresFind("NULL::bytea")), list: in(postgresPage),
-		generation: in(`SELECT format, newest FROM SCHEMA.gembok_meta`),
+		load: in(postgresFind("r.value")), versions: in(postgresFind("NULL::bytea")),
+		list: in(postgresPage), generation: in(postgresGeneration),
 	}
-	e.commitText = in(`SELECT has, turn, version, lost FROM SCHEMA.gembok_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`)
-	e.tell = in(`SELECT version FROM SCHEMA.gembok_outcome($1, $2)`)
-	format := func(q querier) (int, error) {
-		return formatOf(ctx, q, in(postgresThere), in(postgresFormat), len(e.steps))
-	}
-	have, err := format(db)
+	e.commitText, e.outcomeText = in(postgresCall), in(postgresAsk)
+	have, err := e.format(ctx, db, in)
 	if err != nil || have == len(e.steps) {
 		return err
 	}
+	return e.migrate(ctx, db, in)
+}
+
+func (e *postgres) format(ctx context.Context, q querier, in func(string) string) (int, error) {
+	return formatOf(ctx, q, in(postgresThere), in(postgresFormat), len(e.steps))
+}
+
+// migrate makes what is missing of the schema, unless others have done so.
+func (e *postgres) migrate(ctx context.Context, db *sql.DB, in func(string) string) error {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return err
@@ -84,7 +90,8 @@ func (e *postgres) open(ctx context.Context, db *sql.DB) error {
 	if err := exec(ctx, tx, postgresLock); err != nil {
 		return err
 	}
-	if have, err = format(tx); err != nil {
+	have, err := e.format(ctx, tx, in)
+	if err != nil {
 		return err
 	}
 	if err := migrate(ctx, tx, have, e.steps, postgresStamp, in); err != nil {
@@ -205,7 +212,7 @@ func (e *postgres) settle(ctx context.Context, db *sql.DB, a *attempt, err error
 	defer cancel()
 	version := int64(-1)
 	for pause := time.Millisecond; ; pause = min(2*pause, answerTime/20) {
-		lookErr := queryRow(ctx, db, e.tell, []any{a.base, a.token[:]}, &version)
+		lookErr := queryRow(ctx, db, e.outcomeText, []any{a.base, a.token[:]}, &version)
 		if lookErr == nil || !wait(ctx, pause) {
 			break
 		}

@@ -98,6 +98,10 @@ const (
 	postgresFormat = `SELECT format FROM SCHEMA.gembok_meta`
 	postgresStamp  = `UPDATE SCHEMA.gembok_meta SET format = $1`
 
+	postgresGeneration = `SELECT format, newest + fence, newest FROM SCHEMA.gembok_meta`
+	postgresCall       = `SELECT has, turn, version, lost FROM SCHEMA.gembok_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
+	postgresAsk        = `SELECT version FROM SCHEMA.gembok_outcome($1, $2)`
+
 	// postgresLock lets one at a time make the schema. The number is drawn.
 	postgresLock = `SELECT pg_advisory_xact_lock(5640938823905441716)`
 )

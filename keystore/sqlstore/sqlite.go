@@ -43,7 +43,7 @@ var sqliteStatements = statements{
 		WHERE id >= ?1 AND id < ?2
 		AND (coalesce(length(?3), 0) = 0 OR substr(id, 9, 4) = ?3) AND (coalesce(length(?4), 0) = 0 OR substr(id, 13, 8) = ?4)
 		ORDER BY id LIMIT 256`,
-	generation: `SELECT format, newest FROM gembok_meta`,
+	generation: `SELECT format, newest, newest FROM gembok_meta`,
 }
 
 func sqliteFind(value string) string {

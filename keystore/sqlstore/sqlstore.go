@@ -64,7 +64,7 @@ type statements struct {
 	load       string // (ids, n): format, turn, number of the id, version, value
 	versions   string // the same, with NULL for the value
 	list       string // (first id, id after the last, kind, owner): id, key, version, value
-	generation string // (): format, newest
+	generation string // (): format, turn, newest
 }
 
 var _ keystore.Store = (*Store)(nil)
@@ -264,12 +264,14 @@ func (s *Store) Generation(ctx context.Context) (uint64, error) {
 	var newest int64
 	err := s.read(ctx, func(q querier) error {
 		var form int
-		if err := queryRow(ctx, q, s.engine.statements().generation, nil, &form, &newest); err != nil {
+		var turn int64
+		if err := queryRow(ctx, q, s.engine.statements().generation, nil, &form, &turn, &newest); err != nil {
 			return err
 		}
 		if form != format {
 			return errNewer
 		}
+		s.see(turn)
 		return nil
 	})
 	return uint64(newest), err
