@@ -48,9 +48,24 @@ func (o *Oracle) Archive() {
 		return
 	}
 	o.Current.unanswered = false
-	o.Archived = append([]*Line{o.Current}, o.Archived...)
-	o.Archived = o.Archived[:min(len(o.Archived), 40)]
+	o.keep(o.Current)
 	o.Current = nil
+}
+
+// keep adds a session to the archive. The oldest of 41 goes, but first those
+// under a key that is not accepted: l itself, perhaps.
+func (o *Oracle) keep(l *Line) {
+	o.Archived = append([]*Line{l}, o.Archived...)
+	if len(o.Archived) <= 40 {
+		return
+	}
+	at := len(o.Archived) - 1
+	for i, a := range o.Archived {
+		if a.unaccepted {
+			at = i
+		}
+	}
+	o.Archived = slices.Delete(o.Archived, at, at+1)
 }
 
 // Begins notes that the app began a session.
@@ -146,7 +161,7 @@ func (o *Oracle) Reads(t testing.TB, e Envelope, accepted bool) (begun bool) {
 		o.all[e.Base] = l
 		if !accepted {
 			l.unaccepted = true
-			o.Archived = append([]*Line{l}, o.Archived...)
+			o.keep(l)
 		}
 	}
 	if l != o.Current && accepted && !l.restored {
