@@ -47,7 +47,7 @@ var (
 func Fill(t testing.TB, s keystore.Store) *World {
 	t.Helper()
 	w := &World{Store: s, Now: time.Unix(1_700_000_000, 0)}
-	w.opts = &session.Options{Now: func() time.Time { return w.Now }, PreKeys: session.PreKeyPolicy{OneTime: 6, Low: 3}}
+	w.opts = &session.Options{Now: func() time.Time { return w.Now }, PreKeys: session.PreKeyPolicy{OneTime: 2, Low: 1}}
 	for _, a := range Own {
 		w.Own = append(w.Own, w.create(t, s, a))
 	}

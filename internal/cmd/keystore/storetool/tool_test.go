@@ -57,7 +57,7 @@ func TestInspect(t *testing.T) {
 	b, w := newBench(t)
 	before := testutil.StoreDigest(t, w.Store)
 	out := b.runs(t, "inspect", "memory:own")
-	require.Regexp(t, `^generation  33\nrecords     58, \d+,\d+ bytes of values\n\n`, out)
+	require.Regexp(t, `^generation  33\nrecords     42, \d+,\d+ bytes of values\n\n`, out)
 	_, tables, _ := strings.Cut(out, "\n\n")
 	require.Equal(t, `KIND RECORDS BYTES LARGEST OLDEST NEWEST FORMATS
 archive 2 6d 6d 1
@@ -66,12 +66,12 @@ body 1 - - 1
 draft 1 - - 1
 event 1 1h 1h 1
 identity 4 6d 1h 1
-kem 11 6d 6d 1
+kem 3 6d 6d 1
 lastresort 2 6d 6d 1
 mark 7 7d 4h 1
 nextid 2 - - 1
 peer 1 - - 1
-prekey 11 6d 6d 1
+prekey 3 6d 6d 1
 self 2 - - 1
 session 4 - - 1
 signed 2 6d 6d 1
@@ -79,8 +79,8 @@ staged 3 1h 1h 1
 upkeep 2 6d 6d 1
 
 DEVICE SESSIONS ARCHIVED PREKEYS LEFT KEM LEFT UNPUBLISHED SIGNED LAST RESORT UNACKNOWLEDGED OLDEST EVENTS
-1 1 0 6 6 14 6d 6d 0 - 0
-2 3 2 5 5 0 6d 6d 3 1h 1
+1 1 0 2 2 6 6d 6d 0 - 0
+2 3 2 1 1 0 6d 6d 3 1h 1
 
 `, plain(tables))
 	require.Contains(t, b.runs(t, "inspect", "-addresses", "memory:own"), "\n"+rich.Own[0].String()+" ")

@@ -71,3 +71,12 @@ func (b *bench) runs(t testing.TB, args ...string) string {
 	require.Zero(t, code, "%s%s", b.out.String(), b.err.String())
 	return b.out.String()
 }
+
+// step is how many cases a test may go on by: all that are alike are run unless
+// time is short.
+func step() int {
+	if testing.Short() {
+		return 7
+	}
+	return 1
+}
