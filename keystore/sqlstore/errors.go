@@ -69,16 +69,13 @@ type networkError interface {
 }
 
 // failed returns a driver's error as one of a Store. Once the context has
-// ended, that is the reason of whatever failed.
+// ended, that is the reason of whatever the driver failed with.
 func failed(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
+	if err == nil || own(err) {
+		return err
 	}
 	if ended := ctx.Err(); ended != nil {
 		return ended
-	}
-	if own(err) {
-		return err
 	}
 	return &databaseError{classify(err), err}
 }

@@ -149,6 +149,18 @@ func TestSQLiteLookFails(t *testing.T) {
 	require.ErrorIs(t, err, codeError(13))
 }
 
+// That the context has ended is no answer to what became of a Commit.
+func TestUnknownAndContextEnds(t *testing.T) {
+	for at, open := range map[string]func(*testing.T) (*fake, *sqlstore.Store){"COMMIT": sqlite, "SELECT has": postgres} {
+		f, s := open(t)
+		c, cancel := context.WithCancel(ctx)
+		f.when(rule{prefix: at, err: codeError(10), do: cancel})
+		f.when(rule{prefix: "SELECT version", rows: [][]driver.Value{{int64(-1)}}})
+		_, err := s.Commit(c, testutil.Put(k, 0, ""))
+		require.ErrorIs(t, err, keystore.ErrCommitUnknown)
+	}
+}
+
 // A locked database is tried again, for so long and no longer.
 func TestSQLiteLocked(t *testing.T) {
 	for _, locked := range []error{codeError(5), codeError(5 | 1<<8), codeError(6), codeError(15), errors.New("database is locked"), errors.New("prefix: database table is locked: records")} {
