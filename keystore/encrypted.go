@@ -43,9 +43,9 @@ var ErrPassphrase = errors.New("keystore: wrong key or passphrase")
 // # What is not noticed
 //
 // One old record put back in the place of a newer one under the same key, and
-// one that was removed. That a whole store was put back, Generation tells to
-// whom keeps it elsewhere. Whoever removes all records, the header too, leaves
-// an empty store, and Generation as it was.
+// one that was removed; whoever removes all, the header too, leaves an empty
+// store. That a whole store was put back to an older state is told by
+// Generation, to an app that keeps it elsewhere.
 //
 // An Encrypted may be used from several goroutines, and where the store beneath
 // may be open in several processes, in each of them. The zero Encrypted is
@@ -302,7 +302,8 @@ func (s *Encrypted) Generation(ctx context.Context) (uint64, error) {
 	return s.inner.Generation(ctx)
 }
 
-// Close closes the store beneath, too.
+// Close gives up the keys, of which memory may hold copies until it is used
+// again, and closes the store beneath.
 func (s *Encrypted) Close() error {
 	s.mu.Lock()
 	s.head = nil

@@ -44,7 +44,10 @@ func overBolt(o *keystore.EncryptedOptions) func(testing.TB) keystoretest.Harnes
 	}
 }
 
-func TestEncryptedBolt(t *testing.T) { briefly(t, overBolt(nil)) }
+func TestEncryptedBolt(t *testing.T) {
+	notShort(t)
+	briefly(t, overBolt(nil))
+}
 
 func TestEncryptedBoltBlind(t *testing.T) { briefly(t, overBolt(blind)) }
 

@@ -21,9 +21,12 @@ import (
 //	16 bytes  tag
 //
 // Its associated data is scope, kind, owner and name, as the store beneath has
-// them. Each of these and of the names in front of a value stands behind its
-// length, a varint of the kind of protocol buffers. A later format comes with a
-// later format of the header.
+// them. Where names are blinded, that is HMAC-SHA-256 of "owner" and owner in the
+// place of the owner, and of "name", scope, kind, owner and name in the place of
+// the name. Each of these parts, and of those in front of a value, stands behind
+// its length, a varint as in protocol buffers.
+//
+// A later format comes with a later format of the header.
 const (
 	sealedFormat = 1
 	sealedHead   = 1 + 4 + chacha20poly1305.NonceSizeX

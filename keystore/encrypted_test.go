@@ -152,4 +152,15 @@ var blind = &keystore.EncryptedOptions{Blind: true}
 
 func TestEncrypted(t *testing.T) { keystoretest.Run(t, encrypted(nil)) }
 
-func TestEncryptedBlind(t *testing.T) { keystoretest.Run(t, encrypted(blind)) }
+func TestEncryptedBlind(t *testing.T) {
+	notShort(t)
+	keystoretest.Run(t, encrypted(blind))
+}
+
+// notShort skips what differs from two runs of the kit that are made with -short
+// too, over a Memory with plain names and over a file with blind ones.
+func notShort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("of the four runs of the kit -short has two")
+	}
+}

@@ -15,9 +15,10 @@ import (
 // has the same key; where that matters, call Rekey as well.
 //
 // Errors: [ErrInvalid] for an Unlock with neither or both, for options out of
-// bounds, and in a context that has a [Pending]; ErrPassphrase if another process has changed it since this store
-// was opened; those of the store beneath. Nothing was changed then,
-// [ErrCommitUnknown] excepted.
+// bounds, and in a context that has a [Pending]; ErrPassphrase if another
+// process has changed what opens the store since this one opened it; those of
+// the store beneath. Nothing was changed then; after [ErrCommitUnknown] either
+// the old or the new opens the store.
 func (s *Encrypted) Relock(ctx context.Context, u Unlock, o *EncryptedOptions) error {
 	return s.change(ctx, func(h *header) (bool, error) { return true, h.choose(u, o, drawSalt()) })
 }
@@ -33,14 +34,14 @@ func (s *Encrypted) Relock(ctx context.Context, u Unlock, o *EncryptedOptions) e
 //
 // Errors: a *[CorruptError] that names the damaged records, by the keys that the
 // store beneath has them under. All others are sealed anew then, and the old key
-// stays until those are deleted and Rekey is called again. ErrPassphrase if
-// another process has changed that; ErrInvalid in a context that has a
-// [Pending]; those of the store beneath.
+// stays until those are deleted there, or repaired, and Rekey is called again.
+// ErrPassphrase if another process has changed what opens the store; ErrInvalid
+// in a context that has a [Pending]; those of the store beneath.
 func (s *Encrypted) Rekey(ctx context.Context) error {
 	var number uint32
 	err := s.change(ctx, func(h *header) (bool, error) {
 		begins := len(h.keys) < maxDataKeys
-		if begins { // the number may begin again: two keys have to differ, no more
+		if begins { // the count may begin again: two numbers have to differ, no more
 			h.number++
 			h.keys = append(h.keys, drawDataKey(h.number))
 		}
@@ -54,17 +55,16 @@ func (s *Encrypted) Rekey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.change(ctx, func(h *header) (bool, error) {
-		if h.number != number || len(h.keys) == 1 {
-			return false, nil // another process was faster
-		}
-		h.keys = h.keys[1:]
-		if damaged != nil {
+	return s.change(ctx, func(h *header) (bool, error) {
+		switch {
+		case h.number != number || len(h.keys) == 1: // another process was faster
+			return false, nil
+		case damaged != nil:
 			return false, &CorruptError{Keys: damaged}
 		}
+		h.keys = h.keys[1:]
 		return true, nil
 	})
-	return err
 }
 
 // change puts another header in the place of the one that is there, which edit
