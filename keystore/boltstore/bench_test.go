@@ -3,10 +3,14 @@
 package boltstore_test
 
 import (
+	"context"
+	"flag"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
@@ -158,5 +162,44 @@ func BenchmarkOpen(b *testing.B) {
 		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+var megabytes = flag.Int("megabytes", 20, "size of the records that BenchmarkWholeFile checks and compacts")
+
+// BenchmarkWholeFile checks and compacts a file, and reports the heap at its
+// largest.
+func BenchmarkWholeFile(b *testing.B) {
+	s := open(b)
+	const batch, size = 1000, 1500
+	value := make([]byte, size)
+	for n := 0; n < *megabytes<<20/size; n += batch {
+		changes := make([]keystore.Change, batch)
+		for i := range changes {
+			changes[i] = keystore.Change{Op: keystore.Put, Key: key(n + i), Value: value}
+		}
+		testutil.Commit(b, s, changes...)
+	}
+	for name, do := range map[string]func(context.Context) error{"check": s.Check, "compact": s.Compact} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(*megabytes) << 20)
+			var largest uint64
+			for b.Loop() {
+				done := make(chan error)
+				go func() { done <- do(ctx) }()
+				for over := false; !over; {
+					var m runtime.MemStats
+					select {
+					case err := <-done:
+						require.NoError(b, err)
+						over = true
+					case <-time.After(20 * time.Millisecond):
+						runtime.ReadMemStats(&m)
+						largest = max(largest, m.HeapInuse)
+					}
+				}
+			}
+			b.ReportMetric(float64(largest)/(1<<20), "MB-heap")
+		})
 	}
 }

@@ -74,17 +74,18 @@ import (
 // A Store is a [keystore.Store] in a file, which Open makes. It may be used from
 // several goroutines. The zero Store is closed.
 type Store struct {
-	use    sync.RWMutex // held for reading by what uses db, for writing by Close
-	opened bool         // and not closed
-	path   string       // of the file, wherever names lead
-	db     *bbolt.DB
-	file   *os.File      // the one that db has open
-	swap   sync.RWMutex  // guards db and file against Compact; whoever has the turn need not hold it
-	turn   chan struct{} // holds one token while its sender writes for all
-	mu     sync.Mutex    // guards queue
-	queue  []*request
-	newest atomic.Uint64 // grows once a Commit's changes can be seen; at most the generation
-	health health
+	use     sync.RWMutex // held for reading by what uses db, for writing by Close
+	opened  bool         // and not closed
+	path    string       // of the file, wherever names lead
+	db      *bbolt.DB
+	file    *os.File      // the one that db has open
+	swap    sync.RWMutex  // guards db and file against Compact; whoever has the turn need not hold it
+	turn    chan struct{} // holds one token while its sender writes for all
+	mu      sync.Mutex    // guards queue
+	queue   []*request
+	buffers sync.Pool     // of *[]byte, empty
+	newest  atomic.Uint64 // grows once a Commit's changes can be seen; at most the generation
+	health  health
 
 	options Options
 	finish  func(*bbolt.Tx) error // (*bbolt.Tx).Commit; tests put others

@@ -24,6 +24,7 @@ const maxBatch = 16 << 20
 type request struct {
 	ctx     context.Context
 	steps   []step
+	buf     []byte // into which steps point
 	size    int
 	done    chan struct{}
 	version uint64
@@ -56,7 +57,8 @@ func (s *Store) Commit(ctx context.Context, changes ...keystore.Change) (uint64,
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	r := newRequest(ctx, changes)
+	r := newRequest(ctx, changes, s.buffer())
+	defer s.reuse(r)
 	s.mu.Lock()
 	s.queue = append(s.queue, r)
 	s.mu.Unlock()
@@ -94,7 +96,29 @@ func (r *request) over() bool {
 	}
 }
 
-func newRequest(ctx context.Context, changes []keystore.Change) *request {
+// maxBuffer bounds what is kept of a Commit for the next one.
+const maxBuffer = 4 << 20
+
+// buffer returns room for the stored form of changes, perhaps that of an earlier
+// Commit: fresh memory costs more than what is done with it.
+func (s *Store) buffer() []byte {
+	if b, ok := s.buffers.Get().(*[]byte); ok {
+		return *b
+	}
+	return nil
+}
+
+// reuse gives up the room of a request that is over: with the transaction bbolt
+// has let go of it.
+func (s *Store) reuse(r *request) {
+	if cap(r.buf) > 0 && cap(r.buf) <= maxBuffer {
+		clear(r.buf)
+		r.buf = r.buf[:0]
+		s.buffers.Put(&r.buf)
+	}
+}
+
+func newRequest(ctx context.Context, changes []keystore.Change, buf []byte) *request {
 	r := &request{ctx: ctx, steps: make([]step, len(changes)), done: make(chan struct{})}
 	room := 0
 	for i := range changes {
@@ -102,9 +126,9 @@ func newRequest(ctx context.Context, changes []keystore.Change) *request {
 		r.size += len(c.Value)
 		room += storedSize(&c.Key) + min(len(c.Value), inlineMax)
 	}
-	buf := make([]byte, 0, room)
+	r.buf = slices.Grow(buf, room)
 	for i := range changes {
-		r.steps[i], buf = newStep(buf, &changes[i])
+		r.steps[i], r.buf = newStep(r.buf, &changes[i])
 	}
 	return r
 }
