@@ -24,10 +24,14 @@ const (
 // writes answers.
 var jobs = map[string]func(engine, place string, orders *json.Decoder, answers *json.Encoder) error{}
 
-var long = flag.Bool("long", false, "run the kit for stores at its full sizes: an hour")
+var long = flag.Bool("long", false, "run all of the kit for stores, at its full sizes: an hour")
 
-// TestMain runs the tests, or a job. The kit takes the sizes of -short, since
-// every operation here waits for a disk or a server.
+// beneath are rules that take long and are about what an encrypted store stands
+// on. They are tried there, and over encrypted stores elsewhere.
+const beneath = `^TestEncrypted(SQLite|Postgres)$/^(crash|another_at_once|no_lost_update|values_of_any_size)$`
+
+// TestMain runs the tests, or a job. Unless it is to run long, the kit takes the
+// sizes of -short, since every operation here waits for a disk or a server.
 func TestMain(m *testing.M) {
 	if job := os.Getenv(jobVariable); job != "" {
 		err := jobs[job](os.Getenv(engineVariable), os.Getenv(placeVariable), json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout))
@@ -40,6 +44,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	if !*long {
 		_ = flag.Set("test.short", "true")
+		if flag.Lookup("test.skip").Value.String() == "" {
+			_ = flag.Set("test.skip", beneath)
+		}
 	}
 	os.Exit(m.Run())
 }
