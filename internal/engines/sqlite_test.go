@@ -179,3 +179,27 @@ func contents(t testing.TB, dir string) (all []string) {
 	}
 	return all
 }
+
+// A COMMIT that is made, and then fails, was made. What tells is drawn anew for
+// each, and may be any bytes.
+func TestSQLiteLostAnswer(t *testing.T) {
+	h := sqliteHarness(t)
+	lost := errors.New("lost")
+	steps := func(fail int) (seen int) { // of the hook in a Commit
+		v := testutil.Load(t, h.Store, key("a")).Version
+		h.Fault(func() error {
+			if seen++; seen == fail {
+				return lost
+			}
+			return nil
+		})
+		defer h.Fault(nil)
+		testutil.Commit(t, h.Store, testutil.Put(key("a"), v, "v"))
+		return seen
+	}
+	last := steps(0)
+	for i := range 150 {
+		require.Greater(t, steps(last), last)
+		require.EqualValues(t, i+2, testutil.Generation(t, h.Store))
+	}
+}

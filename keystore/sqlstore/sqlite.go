@@ -32,7 +32,7 @@ const (
 	// one keeps old pages, which a statement may need again, out of temporary files.
 	sqliteSettings = `PRAGMA busy_timeout = 250; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY`
 
-	sqliteTake   = `UPDATE gembok_meta SET newest = newest + 1, tokens = substr(?1 || tokens, 1, 512)`
+	sqliteTake   = `UPDATE gembok_meta SET newest = newest + 1, tokens = substr(CAST(?1 || tokens AS BLOB), 1, 512)`
 	sqliteRecent = `SELECT newest, tokens FROM gembok_meta`
 )
 
