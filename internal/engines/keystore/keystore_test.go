@@ -168,3 +168,16 @@ func TestCheckSQLite(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("no database ", 1000)), 0o600))
 	require.Contains(t, run(t, 1, "verify", place), "corrupt")
 }
+
+// A database that has no store gets none when one is to be read.
+func TestNoStore(t *testing.T) {
+	stores := places(t, true)
+	_, file, _ := strings.Cut(stores[1], ":")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, s := range stores[1:] {
+		for _, args := range [][]string{{"inspect", s}, {"verify", s}, {"move", s, stores[0]}} {
+			require.Contains(t, run(t, 1, args...), "the database has no store")
+		}
+	}
+	require.NoFileExists(t, stores[0][len("bolt:"):])
+}

@@ -11,6 +11,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -36,27 +37,37 @@ func main() {
 }
 
 // check has an engine look at what lies below the records of a store. The
-// server of PostgreSQL does that itself.
+// server of PostgreSQL does that itself. A database without a store is left as
+// it is: to open it would make one.
 func check(ctx context.Context, name, place string) error {
 	switch name {
 	case "bolt":
 		return boltstore.Check(ctx, place)
 	case "sqlite":
-		return checkSQLite(ctx, place)
+		return ask(ctx, name, place, "SELECT count(*) FROM sqlite_schema WHERE name = 'gembok_meta'", "PRAGMA integrity_check(1)")
+	case "postgres":
+		return ask(ctx, "pgx", place, "SELECT count(to_regclass('gembok_meta'))", "SELECT 'ok'")
 	}
 	return nil
 }
 
-// checkSQLite leaves it to who opens the file to say why it cannot be asked.
-func checkSQLite(ctx context.Context, place string) error {
-	db, err := sql.Open("sqlite", place)
+// ask asks a database whether there is a store and whether all is well. It
+// leaves it to who opens it to say why it cannot be asked.
+func ask(ctx context.Context, driver, place, stores, health string) error {
+	db, err := sql.Open(driver, place)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	var n int
 	var verdict string
-	if err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil || verdict == "ok" {
+	switch {
+	case db.QueryRowContext(ctx, stores).Scan(&n) != nil:
+		return ctx.Err()
+	case n == 0:
+		return errors.New("the database has no store")
+	case db.QueryRowContext(ctx, health).Scan(&verdict) != nil || verdict == "ok":
 		return ctx.Err()
 	}
-	return fmt.Errorf("sqlite: %w", keystore.ErrCorrupt)
+	return fmt.Errorf("%s: %w", driver, keystore.ErrCorrupt)
 }
