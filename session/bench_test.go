@@ -7,9 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/internal/testutil/perf"
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -79,3 +81,32 @@ func BenchmarkJump2000(b *testing.B)      { perf.Jump(2000).Benchmark(b) }
 func BenchmarkFloorJump2000(b *testing.B) { perf.FloorJump(2000).Benchmark(b) }
 
 func BenchmarkNextAfterJump2000(b *testing.B) { perf.NextAfterJump(2000).Benchmark(b) }
+
+// One Update with a message of 1 KiB to each of a thousand devices.
+func BenchmarkUpdate1000(b *testing.B) {
+	p := friends(b)
+	peers := make([]session.Address, 1000)
+	var changes []keystore.Change
+	for i := range peers { // alice's session with bob, a thousand times
+		peers[i] = session.Address{User: fmt.Sprintf("user-%03d", i), Device: bobAddress.Device}
+		for _, r := range testutil.Records(b, p.alice.store) {
+			if r.Key.Owner == bobAddress.User {
+				r.Key.Owner = peers[i].User
+				changes = append(changes, keystore.Change{Op: keystore.Put, Key: r.Key, Value: r.Value})
+			}
+		}
+	}
+	testutil.Commit(b, p.alice.store, changes...)
+	text := make([]byte, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		require.NoError(b, p.alice.Update(ctx, peers, func(t *session.Tx) error {
+			for _, to := range peers {
+				if _, err := t.Encrypt(to, text); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+}

@@ -75,7 +75,7 @@ func (t *Tx) markRestored() error {
 		if r.Version != 0 {
 			e.op = keystore.Check
 		}
-		t.recs = append(t.recs, e)
+		t.add(e)
 	}
 	return nil
 }

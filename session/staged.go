@@ -261,6 +261,6 @@ func (d *Device) listed(ctx context.Context, rec keystore.Record) (*Received, er
 		return nil, corrupt(errRecordName)
 	}
 	t := d.begin(ctx)
-	t.recs = append(t.recs, entry{rec: rec})
+	t.add(entry{rec: rec})
 	return t.again(rec.Key, MessageID(id))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -20,9 +19,11 @@ import (
 type Tx struct {
 	wire.Secret
 
-	d    *Device
-	ctx  context.Context
-	recs []entry
+	d     *Device
+	ctx   context.Context
+	recs  []entry
+	index map[keystore.Key]int // where they are, once they are many
+	undo  []altered            // what try has to take back
 
 	peers  []Address // of Update: their records join the first Load
 	joined bool      // they did
@@ -43,6 +44,15 @@ type entry struct {
 	value []byte
 }
 
+// An altered is where an entry was altered, and what it was.
+type altered struct {
+	at  int
+	was entry
+}
+
+// indexed is how many records are found faster by a map than one by one.
+const indexed = 32
+
 func (d *Device) begin(ctx context.Context) *Tx { return &Tx{d: d, ctx: ctx} }
 
 // errStore reports a Load that did not return what it was asked for.
@@ -55,31 +65,25 @@ const maxReruns = 16
 // "" is no lock. When another process changed what f relied on, f runs again,
 // on a new Tx.
 func (d *Device) run(ctx context.Context, name string, f func(*Tx) error) error {
-	if name != "" {
-		unlock, err := d.lock(ctx, name)
-		if err != nil {
+	if name != "" && !joined(ctx) {
+		if err := d.locks.lock(ctx, name); err != nil {
 			return err
 		}
-		defer unlock()
+		defer d.locks.unlock(name)
 	}
 	return d.rerun(d.begin(ctx), f)
 }
 
-// lock takes the lock of a name, and returns what gives it up. An operation in
-// a transaction of the app's takes none: that holds what the engine locks for
-// longer than the operation lasts, and who has the lock may wait for it.
-// Expectations alone keep such a one right.
-func (d *Device) lock(ctx context.Context, name string) (unlock func(), err error) {
-	if keystore.PendingIn(ctx) != nil {
-		return func() {}, nil
-	}
-	return func() { d.locks.unlock(name) }, d.locks.lock(ctx, name)
-}
+// joined reports whether an operation is in a transaction of the app's. Such a
+// one takes no lock: the transaction holds what the engine locks for longer than
+// the operation lasts, and who has the lock may wait for it. Expectations alone
+// keep it right.
+func joined(ctx context.Context) bool { return keystore.PendingIn(ctx) != nil }
 
 // withhold returns what an operation made: at once, or, in a transaction of
 // the app's, an empty one that is filled when that was committed.
 func withhold[T any](t *Tx, made *T) *T {
-	if made == nil || keystore.PendingIn(t.ctx) == nil {
+	if made == nil || !joined(t.ctx) {
 		return made
 	}
 	out := new(T)
@@ -216,7 +220,7 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 		e := t.find(r.Key)
 		switch {
 		case e == nil:
-			t.recs = append(t.recs, entry{rec: r})
+			t.add(entry{rec: r})
 		case r.Key == anchor && r.Version != e.rec.Version:
 			t.moved = &keystore.ConflictError{Keys: []keystore.Key{anchor}}
 			return t.moved
@@ -233,7 +237,7 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 // has no value then, which is ErrCorrupt for whoever needs it.
 func (t *Tx) fetch(keys []keystore.Key) ([]keystore.Record, error) {
 	recs, err := t.d.store.Load(t.ctx, keys...)
-	if damaged := (*keystore.CorruptError)(nil); err != nil && !errors.As(err, &damaged) {
+	if err != nil && !damaged(err) {
 		return nil, err
 	}
 	if len(recs) != len(keys) {
@@ -247,12 +251,18 @@ func (t *Tx) fetch(keys []keystore.Key) ([]keystore.Record, error) {
 	return recs, nil
 }
 
+// damaged reports whether an error is about single records, which come with it.
+func damaged(err error) bool {
+	_, ok := errors.AsType[*keystore.CorruptError](err)
+	return ok
+}
+
 // list yields the records of a kind and owner, a damaged one without a value, as
 // fetch does.
 func (d *Device) list(ctx context.Context, kind, owner string) iter.Seq2[keystore.Record, error] {
 	return func(yield func(keystore.Record, error) bool) {
 		for rec, err := range d.store.List(ctx, d.scope, kind, owner) {
-			if damaged := (*keystore.CorruptError)(nil); errors.As(err, &damaged) {
+			if err != nil && damaged(err) {
 				err = nil
 			}
 			if !yield(rec, err) {
@@ -263,12 +273,26 @@ func (d *Device) list(ctx context.Context, kind, owner string) iter.Seq2[keystor
 }
 
 func (t *Tx) find(k keystore.Key) *entry {
-	for i := range t.recs {
-		if t.recs[i].rec.Key == k {
-			return &t.recs[i]
-		}
+	if i := t.place(k); i >= 0 {
+		return &t.recs[i]
 	}
 	return nil
+}
+
+// place returns where the entry of a key is, -1 for nowhere.
+func (t *Tx) place(k keystore.Key) int {
+	if t.index != nil {
+		if i, ok := t.index[k]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range t.recs {
+		if t.recs[i].rec.Key == k {
+			return i
+		}
+	}
+	return -1
 }
 
 // entry returns the entry of a key that must have been loaded or expected.
@@ -316,9 +340,50 @@ func (t *Tx) has(k keystore.Key) bool {
 	return e.op == keystore.Put || e.op != keystore.Delete && e.rec.Version != 0
 }
 
+// add takes a record in that there is no entry of.
+func (t *Tx) add(e entry) {
+	t.recs = append(t.recs, e)
+	switch {
+	case t.index != nil:
+		t.index[e.rec.Key] = len(t.recs) - 1
+	case len(t.recs) >= indexed:
+		t.index = make(map[keystore.Key]int, 2*len(t.recs))
+		for i := range t.recs {
+			t.index[t.recs[i].rec.Key] = i
+		}
+	}
+}
+
+// alter sets what is to become of a record.
+func (t *Tx) alter(k keystore.Key, op keystore.Op, value []byte) {
+	e := t.entry(k)
+	if t.undo != nil {
+		t.undo = append(t.undo, altered{t.place(k), *e})
+	}
+	e.op, e.value = op, value
+}
+
+// try runs f, and takes back what it did if that fails.
+func (t *Tx) try(f func() error) error {
+	n := len(t.recs)
+	t.undo = make([]altered, 0, 4)
+	err := f()
+	if err != nil {
+		for _, c := range slices.Backward(t.undo) {
+			t.recs[c.at] = c.was
+		}
+		for _, e := range t.recs[n:] {
+			delete(t.index, e.rec.Key)
+		}
+		t.recs = t.recs[:n]
+	}
+	t.undo = nil
+	return err
+}
+
 // expect declares a record without loading it: it must have this version.
 func (t *Tx) expect(k keystore.Key, version uint64) {
-	t.recs = append(t.recs, entry{rec: keystore.Record{Key: k, Version: version}})
+	t.add(entry{rec: keystore.Record{Key: k, Version: version}})
 }
 
 // put sets the body of a record.
@@ -328,20 +393,18 @@ func (t *Tx) put(k keystore.Key, body []byte) {
 
 // set sets the value of a record: prefix and body.
 func (t *Tx) set(k keystore.Key, value []byte) {
-	e := t.entry(k)
-	e.op, e.value = keystore.Put, value
+	t.alter(k, keystore.Put, value)
 }
 
 // del removes a record; it may be absent.
 func (t *Tx) del(k keystore.Key) {
-	e := t.entry(k)
-	e.op, e.value = keystore.Delete, nil
+	t.alter(k, keystore.Delete, nil)
 }
 
 // check makes the outcome depend on a record that stays as it is.
 func (t *Tx) check(k keystore.Key) {
-	if e := t.entry(k); e.op == 0 {
-		e.op = keystore.Check
+	if t.entry(k).op == 0 {
+		t.alter(k, keystore.Check, nil)
 	}
 }
 
@@ -360,71 +423,4 @@ func (t *Tx) commit() error {
 	}
 	_, err := t.d.store.Commit(t.ctx, changes...)
 	return err
-}
-
-// locks are one lock a name, kept only while somebody holds it.
-type locks struct {
-	mu   sync.Mutex
-	held map[string][]chan struct{} // the locks that are held, each with who waits, in turn
-}
-
-// lock waits for the lock of name, or for the end of ctx.
-func (l *locks) lock(ctx context.Context, name string) error {
-	turn := l.enter(name)
-	if turn == nil {
-		return nil
-	}
-	select {
-	case <-turn:
-		return nil
-	case <-ctx.Done():
-		l.leave(name, turn)
-		return ctx.Err()
-	}
-}
-
-// enter takes the lock of name, or gets in line: what it returns is closed when
-// the turn has come.
-func (l *locks) enter(name string) chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.held == nil {
-		l.held = make(map[string][]chan struct{})
-	}
-	line, held := l.held[name]
-	if !held {
-		l.held[name] = nil
-		return nil
-	}
-	turn := make(chan struct{})
-	l.held[name] = append(line, turn)
-	return turn
-}
-
-// leave gives up a place in line, or the lock, if the turn came meanwhile.
-func (l *locks) leave(name string, turn chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if i := slices.Index(l.held[name], turn); i >= 0 {
-		l.held[name] = slices.Delete(l.held[name], i, i+1)
-	} else {
-		l.pass(name)
-	}
-}
-
-func (l *locks) unlock(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pass(name)
-}
-
-// pass hands the lock of name to the first in line. mu is held.
-func (l *locks) pass(name string) {
-	line := l.held[name]
-	if len(line) == 0 {
-		delete(l.held, name)
-		return
-	}
-	close(line[0])
-	l.held[name] = line[1:]
 }

@@ -35,12 +35,13 @@ func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error)
 	}
 	slices.SortFunc(all, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
 	all = slices.Compact(all)
-	for _, p := range all {
-		unlock, err := d.lock(ctx, p.String())
-		if err != nil {
-			return err
+	if !joined(ctx) {
+		for _, p := range all {
+			if err := d.locks.lock(ctx, p.String()); err != nil {
+				return err
+			}
+			defer d.locks.unlock(p.String())
 		}
-		defer unlock()
 	}
 	t := d.begin(ctx)
 	t.peers, t.once = all, true
@@ -135,10 +136,12 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 			return m, nil
 		}
 	}
-	saved := slices.Clone(t.recs)
-	m, err := t.d.encrypt(t, to, plaintext)
+	var m *Message
+	err = t.try(func() error {
+		m, err = t.d.encrypt(t, to, plaintext)
+		return err
+	})
 	if err != nil {
-		t.recs = saved
 		return nil, err
 	}
 	if fresh {
@@ -209,10 +212,12 @@ func (t *Tx) Decrypt(from Address, m *Message, o *DecryptOptions) (*Received, er
 	if err != nil {
 		return nil, err
 	}
-	saved := slices.Clone(t.recs)
-	r, err := in.run(t)
+	var r *Received
+	err = t.try(func() error {
+		r, err = in.run(t)
+		return err
+	})
 	if err != nil {
-		t.recs = saved
 		return nil, err
 	}
 	return r, nil

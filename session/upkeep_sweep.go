@@ -32,7 +32,7 @@ func (u *upkeep) remove(k keystore.Key, version uint64) bool {
 		return false
 	}
 	t := u.a.t
-	t.recs = append(t.recs, entry{rec: keystore.Record{Key: k, Version: version}, op: keystore.Delete})
+	t.add(entry{rec: keystore.Record{Key: k, Version: version}, op: keystore.Delete})
 	return true
 }
 
@@ -165,7 +165,7 @@ func (u *upkeep) sweepStaged() error {
 		return err
 	}
 	for i, rec := range expired {
-		t.recs = append(t.recs, entry{rec: rec})
+		t.add(entry{rec: rec})
 		if err := t.retire(rec.Key.Owner, ids[i], today); err != nil {
 			return err
 		}
