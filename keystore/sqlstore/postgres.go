@@ -208,22 +208,29 @@ func alive(ctx context.Context, c *sql.Conn) bool {
 
 // settle finds out what became of an attempt whose answer was lost by err.
 func (e *postgres) settle(ctx context.Context, db *sql.DB, a *attempt, err error) (answer, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
-	defer cancel()
-	version := int64(-1)
-	for pause := time.Millisecond; ; pause = min(2*pause, answerTime/20) {
-		lookErr := queryRow(ctx, db, e.outcomeText, []any{a.base, a.token[:]}, &version)
-		if lookErr == nil || !wait(ctx, pause) {
-			break
-		}
-	}
-	switch {
+	switch version := e.outcome(ctx, db, a); {
 	case version > 0:
 		return answer{has: format, version: version}, nil
 	case version < 0:
 		return answer{}, unknown(err)
 	}
 	return answer{}, err
+}
+
+// outcome returns the version that an attempt gave, 0 if it gave none and never
+// will, -1 if that cannot be told.
+func (e *postgres) outcome(ctx context.Context, db *sql.DB, a *attempt) (version int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
+	for pause := time.Millisecond; ; pause = min(2*pause, answerTime/20) {
+		err := queryRow(ctx, db, e.outcomeText, []any{a.base, a.token[:]}, &version)
+		if err == nil {
+			return version
+		}
+		if !wait(ctx, pause) {
+			return -1
+		}
+	}
 }
 
 // numbers reads what the function lists.
