@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -395,4 +396,26 @@ func TestDefaultCost(t *testing.T) {
 	openEncrypted(t, inner, phrase("p"), nil)
 	b := header(t, inner).Value
 	require.Equal(t, []byte{0, 0, 0, 3, 0, 1, 0, 0, 4}, b[2:11]) // 65,536 KiB
+}
+
+// The work of a passphrase, seen by the memory that it takes, is the same for
+// the right one and any other, and none for a header that asks for too much.
+func TestSTO_09_ConstantWork(t *testing.T) {
+	const memory = 16 << 10 // KiB
+	inner := newLasting()
+	openEncrypted(t, inner, phrase("p"), &keystore.EncryptedOptions{Time: 1, Memory: memory, Threads: 1})
+	work := func(u keystore.Unlock) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = keystore.OpenEncrypted(ctx, inner, u, nil)
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	for _, p := range []string{"p", "", "q", "pp", strings.Repeat("p", 1000)} {
+		require.InDelta(t, memory<<10, work(phrase(p)), 1<<20, p)
+	}
+	bad := slices.Clone(header(t, inner).Value)
+	binary.BigEndian.PutUint32(bad[6:], 256<<10+1)
+	setHeader(t, inner, keystore.Checksummed(bad))
+	require.Less(t, work(phrase("p")), uint64(1<<20))
 }
