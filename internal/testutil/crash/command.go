@@ -251,6 +251,11 @@ var operations = map[string]func(a *actor, c *command, r *reply) error{
 		}
 		return a.d.AcceptIdentity(ctx, c.Peer, key)
 	},
+	"identity": func(a *actor, c *command, r *reply) error {
+		known, err := a.d.PeerIdentity(ctx, c.Peer)
+		r.Bytes = append(known.Accepted.Bytes(), known.Seen.Bytes()...)
+		return err
+	},
 	"move": func(a *actor, c *command, _ *reply) error {
 		record, err := a.d.ExportSession(ctx, c.Peer)
 		if err != nil {

@@ -101,7 +101,7 @@ type cursor struct {
 // operationOrder is the order in which operations are killed.
 var operationOrder = []string{
 	"create", "open", "publish", "mark published", "begin", "encrypt", "decrypt", "acknowledge", "unacknowledged", "upkeep",
-	"bundle", "update", "events", "acknowledge events", "archive", "accept", "move",
+	"bundle", "update", "events", "acknowledge events", "archive", "accept", "identity", "move",
 	"check", "restore",
 }
 

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -228,6 +229,7 @@ func (w *world) reinstall() {
 	if p.fresh || p.mine.Current == nil {
 		return
 	}
+	p.old = p.Identity().Bytes()
 	w.installs(p)
 	p.fresh, p.seen = true, false
 	gone := func(l *letter) bool { return l.p == p && !l.read }
@@ -235,6 +237,28 @@ func (w *world) reinstall() {
 	w.unconfirmed = slices.DeleteFunc(w.unconfirmed, gone)
 	w.parcels = slices.DeleteFunc(w.parcels, func(q *parcel) bool { return q.p == p })
 	w.count["installed anew"]++
+}
+
+// knows requires that the Device knows the identity keys of a peer.
+func (w *world) knows() {
+	p := w.peer()
+	r, _ := w.do(command{Op: "identity", Peer: p.a})
+	if r == nil {
+		return
+	}
+	require.Empty(w.t, r.Err)
+	if p.mine.Current == nil { // it may not
+		return
+	}
+	accepted := p.Identity().Bytes()
+	seen := accepted
+	if p.fresh {
+		accepted = p.old
+	}
+	if !p.seen {
+		seen = accepted
+	}
+	require.Equal(w.t, append(bytes.Clone(accepted), seen...), r.Bytes)
 }
 
 func (w *world) accept() {

@@ -68,6 +68,7 @@ type peer struct {
 	// fresh says that it was installed anew, with another identity key, which
 	// is not accepted; seen, that the Device knows.
 	fresh, seen bool
+	old         []byte // identity key, before it was installed anew
 }
 
 var peerAddresses = []session.Address{
@@ -257,7 +258,7 @@ type step struct {
 var steps = []step{
 	{"decrypt", 30, (*world).deliver}, {"encrypt", 18, func(w *world) { w.send(w.peer()) }}, {"update", 5, (*world).update},
 	{"acknowledge", 9, (*world).acknowledge}, {"unacknowledged", 1, func(w *world) { w.unacknowledged() }},
-	{"begin", 2, func(w *world) { w.begin(w.peer()) }}, {"archive", 1, (*world).archive}, {"move", 1, (*world).move}, {"accept", 1, (*world).accept},
+	{"begin", 2, func(w *world) { w.begin(w.peer()) }}, {"archive", 1, (*world).archive}, {"move", 1, (*world).move}, {"accept", 1, (*world).accept}, {"identity", 1, (*world).knows},
 	{"check", 1, (*world).check}, {"restore", 0, (*world).check},
 	{"publish", 1, (*world).publish}, {"upkeep", 3, (*world).upkeep}, {"mark published", 3, (*world).markPublished},
 	{"bundle", 1, func(w *world) { w.bundle() }}, {"events", 1, (*world).listEvents}, {"acknowledge events", 1, (*world).acknowledgeEvents},
