@@ -107,11 +107,12 @@ func TestSTO_07_SQLiteFlippedBytes(t *testing.T) {
 	}
 }
 
-// The file's end is missing.
+// The file's end is missing, or is zeros.
 func TestSTO_08_SQLiteTruncated(t *testing.T) {
 	good := written(t, true)
 	for size := 100; size < len(good); size += len(good)/30 + 1 {
 		require.Positive(t, use(t, good[:size], true), size)
+		use(t, append(append([]byte(nil), good[:size]...), make([]byte, len(good)-size)...), true)
 	}
 }
 

@@ -116,6 +116,9 @@ func TestSTO_12_NewerSchema(t *testing.T) {
 		require.ErrorIs(t, err, keystore.ErrNewerFormat)
 		_, err = s.Generation(ctx)
 		require.ErrorIs(t, err, keystore.ErrNewerFormat)
+		for _, err := range s.List(ctx, "", "", "") {
+			require.ErrorIs(t, err, keystore.ErrNewerFormat)
+		}
 		require.Equal(t, before, dump(t, db))
 
 		_, err = db.Exec("UPDATE gembok_meta SET format = 1")

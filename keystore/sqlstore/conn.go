@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+
+	"github.com/gembok-e2ee/gembok/keystore"
 )
 
 // A querier is a database, a connection or a transaction.
@@ -40,12 +42,21 @@ func query(ctx context.Context, q querier, text string, args []any, each func(*s
 	return rows.Close()
 }
 
+// scan scans a row. What is of another type than was ever written is damage.
+func scan(rows *sql.Rows, into ...any) error {
+	err := rows.Scan(into...)
+	if err == nil || rows.Err() != nil {
+		return err
+	}
+	return &databaseError{keystore.ErrCorrupt, err}
+}
+
 // queryRow scans the one row of a query.
 func queryRow(ctx context.Context, q querier, text string, args []any, into ...any) error {
 	found := false
 	err := query(ctx, q, text, args, func(rows *sql.Rows) error {
 		found = true
-		return rows.Scan(into...)
+		return scan(rows, into...)
 	})
 	if err == nil && !found {
 		return errNoMeta

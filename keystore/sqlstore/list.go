@@ -120,10 +120,14 @@ func (s *Store) page(ctx context.Context, l *listing) (page []listed, err error)
 }
 
 func (l *listing) scan(rows *sql.Rows) (id []byte, r listed, err error) {
+	var form int
 	var key []byte
 	var version int64
-	if err := rows.Scan(&id, &key, &version, &r.Value); err != nil {
+	if err := scan(rows, &form, &id, &key, &version, &r.Value); err != nil {
 		return nil, r, err
+	}
+	if form != format {
+		return nil, r, errNewer
 	}
 	r.Version = uint64(version)
 	k, ok := parseKey(key, id)

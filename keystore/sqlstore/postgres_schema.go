@@ -130,7 +130,7 @@ func postgresFind(value string) string {
 
 // postgresPage reads no more than it has to, since drivers read all that is
 // sent. The length of a value is known without reading it.
-const postgresPage = `SELECT id, key, version, value FROM (
+const postgresPage = `SELECT (SELECT format FROM SCHEMA.gembok_meta), id, key, version, value FROM (
 		SELECT *, sum(octet_length(value)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - octet_length(value) AS before FROM (
 			SELECT id, key, version, value FROM SCHEMA.gembok_records
 			WHERE id >= $1::bytea AND id < $2::bytea

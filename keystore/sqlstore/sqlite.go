@@ -39,7 +39,7 @@ const (
 var sqliteStatements = statements{
 	load:     sqliteFind("r.value"),
 	versions: sqliteFind("NULL"),
-	list: `SELECT id, key, version, value FROM gembok_records
+	list: `SELECT (SELECT format FROM gembok_meta), id, key, version, value FROM gembok_records
 		WHERE id >= ?1 AND id < ?2
 		AND (coalesce(length(?3), 0) = 0 OR substr(id, 9, 4) = ?3) AND (coalesce(length(?4), 0) = 0 OR substr(id, 13, 8) = ?4)
 		ORDER BY id LIMIT 256`,

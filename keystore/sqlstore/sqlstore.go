@@ -63,7 +63,7 @@ type engine interface {
 type statements struct {
 	load       string // (ids, n): format, turn, number of the id, version, value
 	versions   string // the same, with NULL for the value
-	list       string // (first id, id after the last, kind, owner): id, key, version, value
+	list       string // (first id, id after the last, kind, owner): format, id, key, version, value
 	generation string // (): format, turn, newest
 }
 
@@ -176,7 +176,7 @@ func find(ctx context.Context, q querier, text string, ids []byte, each func(i i
 		var form, i int
 		var version sql.NullInt64
 		var value []byte
-		if err := rows.Scan(&form, &turn, &i, &version, &value); err != nil {
+		if err := scan(rows, &form, &turn, &i, &version, &value); err != nil {
 			return err
 		}
 		if form != format {
