@@ -47,6 +47,12 @@ var ErrPassphrase = errors.New("keystore: wrong key or passphrase")
 // store. That a whole store was put back to an older state is told by
 // Generation, to an app that keeps it elsewhere.
 //
+// The header is such a record. One that is put back alone, or that of another
+// store with the same key or passphrase, is opened by what opened it there, and
+// all records that were sealed under another key than it holds are damaged. What
+// is written then is sealed under the key that it holds: an old one, where that
+// was replaced because someone knew it.
+//
 // An Encrypted may be used from several goroutines, and where the store beneath
 // may be open in several processes, in each of them. The zero Encrypted is
 // closed. It holds keys, and prints as "redacted".
@@ -70,11 +76,12 @@ const maxReloads = 8
 // it closes inner. After an error inner is still the caller's to close.
 //
 // Errors: ErrPassphrase; [ErrInvalid] for an Unlock with both a key and a
-// passphrase, and, where inner is empty, for one with neither and for options
-// out of bounds; [ErrCorrupt] for a damaged header, and for an inner store that
-// holds records and no header, be they plain ones or those of an encrypted store
-// that lost it; [ErrNewerFormat]; those of inner. Nothing was changed then,
-// [ErrCommitUnknown] excepted, after which the store may be empty or made.
+// passphrase, and, where inner is empty, for one with neither, for options out
+// of bounds, and in a context that has a [Pending]; [ErrCorrupt] for a damaged
+// header, and for an inner store that holds records and no header, be they plain
+// ones or those of an encrypted store that lost it; [ErrNewerFormat]; those of
+// inner. Nothing was changed then, [ErrCommitUnknown] excepted, after which the
+// store may be empty or made.
 func OpenEncrypted(ctx context.Context, inner Store, u Unlock, o *EncryptedOptions) (*Encrypted, error) {
 	if _, err := chacha20poly1305.NewX(make([]byte, chacha20poly1305.KeySize)); err != nil {
 		return nil, fmt.Errorf("keystore: no encryption: %w", err) // in FIPS 140 mode only
@@ -154,6 +161,9 @@ func loadTold(ctx context.Context, s Store, keys []Key) (recs []Record, told []K
 	if len(recs) != len(keys) {
 		return nil, nil, fmt.Errorf("%w: %d records for %d keys", ErrCorrupt, len(recs), len(keys))
 	}
+	for i := range recs {
+		recs[i].Key = keys[i] // what was asked for, whatever the store says, or it does not open
+	}
 	return recs, told, nil
 }
 
@@ -202,8 +212,12 @@ func (s *Encrypted) Commit(ctx context.Context, changes ...Change) (uint64, erro
 			return version, err
 		}
 		keys := named(conflict.Keys, out, changes)
-		if len(keys) == len(conflict.Keys) || again == maxReloads {
-			return 0, &ConflictError{Keys: keys}
+		lost, over := error(&ConflictError{Keys: keys}), false
+		if err != error(conflict) { // the store has more to say: a transaction of the caller's may be over
+			lost, over = fmt.Errorf("%w: %w", lost, err), PendingIn(ctx) != nil
+		}
+		if len(keys) == len(conflict.Keys) || over || again == maxReloads {
+			return 0, lost
 		}
 		if _, err := s.reload(ctx, h); err != nil {
 			return 0, err
@@ -258,10 +272,13 @@ func (s *Encrypted) List(ctx context.Context, scope, kind, owner string) iter.Se
 			if r.Key.Scope == headScope {
 				continue
 			}
-			if err == nil {
-				r, err = s.listed(ctx, h, r)
-			}
 			damaged := (*CorruptError)(nil)
+			switch {
+			case err == nil:
+				r, err = s.listed(ctx, h, r)
+			case errors.As(err, &damaged):
+				r, err = h.unread(r.Key, r.Version)
+			}
 			switch {
 			case err == nil && r.Version == 0: // it is gone
 			case err != nil && !errors.As(err, &damaged):
@@ -288,10 +305,15 @@ func (s *Encrypted) listed(ctx context.Context, h *header, r Record) (Record, er
 	if opened {
 		return r, nil
 	}
+	return h.unread(stored, r.Version)
+}
+
+// unread returns what is known of a damaged record.
+func (h *header) unread(stored Key, version uint64) (Record, error) {
 	if h.blind {
-		r.Key.Owner, r.Key.Name = "", ""
+		stored.Owner, stored.Name = "", ""
 	}
-	return r, &CorruptError{Keys: []Key{r.Key}}
+	return Record{Key: stored, Version: version}, &CorruptError{Keys: []Key{stored}}
 }
 
 // Generation implements [Store].

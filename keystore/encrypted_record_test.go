@@ -2,6 +2,7 @@ package keystore_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -204,6 +205,66 @@ func TestDamagedBeneath(t *testing.T) {
 		tells.damaged[keystore.HeadKey] = true
 		_, err := keystore.OpenEncrypted(ctx, tells, unlock, nil)
 		require.ErrorIs(t, err, keystore.ErrCorrupt)
+	})
+}
+
+// Of a damaged record with a blinded name nothing is listed that looks like one.
+func TestDamagedBeneathAndBlind(t *testing.T) {
+	inner := newLasting()
+	_, at := twenty(t, openEncrypted(t, inner, unlock, blind), inner)
+	tells := &telling{Store: inner, damaged: map[keystore.Key]bool{}}
+	s := openEncrypted(t, tells, unlock, nil)
+	for _, stored := range at {
+		tells.damaged[stored] = true
+	}
+	n := 0
+	for r, err := range s.List(ctx, "", "", "") {
+		n++
+		require.Empty(t, r.Key.Owner+r.Key.Name)
+		require.True(t, r.Key.Valid())
+		requireNames(t, err, []keystore.Key{r.Key})
+	}
+	require.Equal(t, len(at), n)
+}
+
+// A mistaken store returns another record than it was asked for.
+type mistaken struct {
+	keystore.Store
+	instead map[keystore.Key]keystore.Key
+}
+
+func (s *mistaken) Load(ctx context.Context, keys ...keystore.Key) ([]keystore.Record, error) {
+	keys = slices.Clone(keys)
+	for i, k := range keys {
+		if other, ok := s.instead[k]; ok {
+			keys[i] = other
+		}
+	}
+	return s.Store.Load(ctx, keys...)
+}
+
+// A record that is returned in the place of another is damaged, even if it says
+// which one it is.
+func TestMistakenBeneath(t *testing.T) {
+	bothWays(t, func(t *testing.T, o *keystore.EncryptedOptions) {
+		inner := newLasting()
+		values, at := twenty(t, openEncrypted(t, inner, unlock, o), inner)
+		m := &mistaken{inner, map[keystore.Key]keystore.Key{}}
+		s := openEncrypted(t, m, unlock, nil)
+		for wanted := range values {
+			for other := range values {
+				m.instead[at[wanted]] = at[other]
+				recs, err := s.Load(ctx, wanted)
+				if wanted == other {
+					require.NoError(t, err)
+					continue
+				}
+				requireNames(t, err, []keystore.Key{wanted})
+				require.Equal(t, wanted, recs[0].Key)
+				require.Nil(t, recs[0].Value)
+			}
+			delete(m.instead, at[wanted])
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -266,6 +267,9 @@ func makeHeader(ctx context.Context, inner Store, u Unlock, o *EncryptedOptions)
 	for _, err := range inner.List(ctx, "", "", "") {
 		return nil, err
 	}
+	if PendingIn(ctx) != nil { // the header would be used before it counts
+		return nil, fmt.Errorf("%w: an encrypted store made in a transaction of the caller's", ErrInvalid)
+	}
 	h := &header{keys: []dataKey{drawDataKey(1)}}
 	h.number = 1
 	h.blind = o != nil && o.Blind
@@ -274,11 +278,25 @@ func makeHeader(ctx context.Context, inner Store, u Unlock, o *EncryptedOptions)
 	if err != nil {
 		return nil, err
 	}
-	h.version, err = inner.Commit(ctx, Change{Op: Put, Key: headKey, Value: h.bytes(drawNonce())})
+	err = h.replace(ctx, inner)
 	if conflict := (*ConflictError)(nil); errors.As(err, &conflict) {
 		return nil, nil
 	}
 	return h, err
+}
+
+// replace commits h in the place of the header of its version. Its stored form,
+// with a nonce of its own, tells whether a commit of unknown outcome was made.
+func (h *header) replace(ctx context.Context, inner Store) (err error) {
+	value := h.bytes(drawNonce())
+	h.version, err = inner.Commit(ctx, Change{Op: Put, Key: headKey, Expect: h.version, Value: value})
+	if !errors.Is(err, ErrCommitUnknown) {
+		return err
+	}
+	if r, lookErr := loadHeader(ctx, inner); lookErr == nil && bytes.Equal(r.Value, value) {
+		h.version, err = r.Version, nil
+	}
+	return err
 }
 
 func drawSalt() *[16]byte {
@@ -298,10 +316,18 @@ func drawDataKey(number uint32) dataKey {
 // changed the passphrase alone does not lock out those who have the store open.
 func (s *Encrypted) reload(ctx context.Context, old *header) (*header, error) {
 	next, p, err := readHeader(ctx, s.inner, &old.lock)
-	if errors.Is(err, ErrPassphrase) && p.number == old.number {
-		same := *old
-		same.version = p.version
-		next, err = &same, nil
+	if errors.Is(err, ErrPassphrase) {
+		now, closed := s.current()
+		switch {
+		case closed != nil:
+			return nil, closed
+		case now.version != old.version: // this process has changed the passphrase
+			return now, nil
+		case p.number == old.number:
+			same := *old
+			same.version = p.version
+			next, err = &same, nil
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 // counts. Others that have the store open go on until its key changes.
 //
 // A copy of the store from before is still opened by what opened it then, and
-// has the same key; where that matters, call Rekey as well.
+// has the same key; where that matters, call Rekey after it.
 //
 // Errors: [ErrInvalid] for an Unlock with neither or both, for options out of
 // bounds, and in a context that has a [Pending]; ErrPassphrase if another
@@ -89,7 +89,7 @@ func (s *Encrypted) change(ctx context.Context, edit func(*header) (bool, error)
 			return err
 		}
 		if isOther {
-			h.version, err = s.inner.Commit(ctx, Change{Op: Put, Key: headKey, Expect: h.version, Value: h.bytes(drawNonce())})
+			err = h.replace(ctx, s.inner)
 		}
 		if conflict := (*ConflictError)(nil); errors.As(err, &conflict) && again < maxReloads {
 			continue
