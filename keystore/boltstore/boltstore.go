@@ -39,7 +39,9 @@
 // A Commit for which the disk has no room is [keystore.ErrFull]; once there is
 // room, the next one works. Without any, there may be none even to delete:
 // pages are written anew before old ones are free. On systems of 32 bits a
-// file has at most 2 GiB, less what else is in memory.
+// file has at most 2 GiB, less what else is in memory. Where the system refuses
+// to map a file that has grown, the store does nothing more but Close; open it
+// again.
 //
 // # Damage
 //

@@ -300,14 +300,7 @@ func (t *tables) expect(r *request) error {
 	var lost []keystore.Key
 	for i := range r.steps {
 		st := &r.steps[i]
-		e, _, err := t.find(st.key)
-		if st.created, st.large = e.created, 0; err != nil {
-			st.created = 0
-		} else if e.form == outside {
-			ref := parseReference(e.rest)
-			st.large = ref.id
-		}
-		if e.version != st.change.Expect {
+		if t.before(st) != st.change.Expect {
 			lost = append(lost, st.change.Key)
 		}
 	}
@@ -315,6 +308,27 @@ func (t *tables) expect(r *request) error {
 		return &keystore.ConflictError{Keys: lost}
 	}
 	return nil
+}
+
+// before notes what there is under the key of a step, and returns its version.
+// It looks at no more of it than it needs.
+func (t *tables) before(st *step) (version uint64) {
+	st.created, st.large = 0, 0
+	k, v := t.cursor.Seek(st.key)
+	if string(k) != string(st.key) || len(v) < headerSize {
+		return 0
+	}
+	version, created := versions(v)
+	if created <= version { // or it is damaged
+		st.created = created
+	}
+	if v[formAt] == outside {
+		if e, err := parse(k, v); err == nil {
+			ref := parseReference(e.rest)
+			st.large = ref.id
+		}
+	}
+	return version
 }
 
 // apply makes the changes of a Commit.

@@ -28,11 +28,15 @@ func storageError(err error) error {
 	return fmt.Errorf("boltstore: %w", err)
 }
 
+// mapFull is how bbolt says that a file is larger than can be mapped, which is
+// 2 GiB on systems of 32 bits.
+const mapFull = "mmap too large"
+
 func classify(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return keystore.ErrLocked
-	case errors.Is(err, bolterrors.ErrMaxSizeReached), is(err, full):
+	case errors.Is(err, bolterrors.ErrMaxSizeReached), is(err, full), strings.HasSuffix(err.Error(), mapFull):
 		return keystore.ErrFull
 	case errors.Is(err, fs.ErrPermission), is(err, readOnly):
 		return keystore.ErrReadOnly

@@ -46,6 +46,7 @@ func TestFlushFailsBefore(t *testing.T) {
 	for _, c := range []struct{ cause, want error }{
 		{syscall.ENOSPC, keystore.ErrFull},
 		{&fs.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, keystore.ErrFull},
+		{errors.New("mmap allocate error: mmap too large"), keystore.ErrFull},
 		{syscall.EROFS, keystore.ErrReadOnly},
 		{&fs.PathError{Op: "write", Path: "p", Err: syscall.EACCES}, keystore.ErrReadOnly},
 		{syscall.EIO, syscall.EIO},

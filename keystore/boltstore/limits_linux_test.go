@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ func init() {
 	jobs["full"] = fillUp
 	jobs["disk"] = fullDisk
 	jobs["forbidden"] = openForbidden
+	jobs["directory"] = compactForbidden
 }
 
 // run runs a job in a process of its own, which decides.
@@ -167,11 +169,55 @@ func TestSTO_11_Forbidden(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o700))
 }
 
+// In a directory in which no file may be made, a store works, but for Compact.
+func TestSTO_11_CompactForbidden(t *testing.T) {
+	dir, err := os.MkdirTemp("", "boltstore")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "store")
+	s := reopen(t, path)
+	testutil.Commit(t, s, testutil.Put(key(0), 0, "v"))
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Chmod(path, 0o666))
+	require.NoError(t, os.Chmod(dir, 0o555))
+	run(t, "directory", path)
+	require.NoError(t, os.Chmod(dir, 0o700))
+	require.Equal(t, "new", string(testutil.Load(t, reopen(t, path), key(0)).Value))
+}
+
+func compactForbidden(path string) error {
+	if err := becomeNobody(); err != nil {
+		return err
+	}
+	s, err := boltstore.Open(path, nil)
+	if err != nil {
+		return err
+	}
+	before, err := contentOf(s)
+	if err != nil {
+		return err
+	}
+	if err := s.Compact(ctx); !errors.Is(err, keystore.ErrReadOnly) || !errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("compact: %w", err)
+	}
+	if now, err := contentOf(s); err != nil || now != before {
+		return fmt.Errorf("changed: %w", err)
+	}
+	_, err = s.Commit(ctx, testutil.Put(key(0), 1, "new"))
+	return errors.Join(err, s.Check(ctx), s.Close())
+}
+
+// becomeNobody gives up the rights of one to whom nothing is forbidden.
+func becomeNobody() error {
+	if os.Geteuid() == 0 {
+		return syscall.Setuid(65534)
+	}
+	return nil
+}
+
 func openForbidden(path string) error {
-	if os.Geteuid() == 0 { // to whom nothing is forbidden
-		if err := syscall.Setuid(65534); err != nil {
-			return err
-		}
+	if err := becomeNobody(); err != nil {
+		return err
 	}
 	for _, p := range []string{path, path + "2"} {
 		if _, err := boltstore.Open(p, nil); !errors.Is(err, keystore.ErrReadOnly) || !errors.Is(err, os.ErrPermission) {
@@ -179,4 +225,21 @@ func openForbidden(path string) error {
 		}
 	}
 	return nil
+}
+
+// contentOf is all that a store reads as.
+func contentOf(s keystore.Store) (string, error) {
+	g, err := s.Generation(ctx)
+	if err != nil {
+		return "", err
+	}
+	lines := []string{fmt.Sprint(g)}
+	for r, err := range s.List(ctx, "", "", "") {
+		if err != nil {
+			return "", err
+		}
+		lines = append(lines, fmt.Sprintf("%q %d %q", r.Key, r.Version, r.Value))
+	}
+	slices.Sort(lines[1:])
+	return strings.Join(lines, "\n"), nil
 }

@@ -119,7 +119,7 @@ type entry struct {
 func parse(key, value []byte) (e entry, err error) {
 	intact := len(value) >= headerSize && binary.BigEndian.Uint32(value[sumAt:]) == checksum(key, value)
 	if len(value) >= headerSize {
-		e.version, e.created = binary.BigEndian.Uint64(value), binary.BigEndian.Uint64(value[createdAt:])
+		e.version, e.created = versions(value)
 		e.form, e.rest = value[formAt], value[headerSize:]
 	}
 	for i := range e.parts {
@@ -131,6 +131,11 @@ func parse(key, value []byte) (e entry, err error) {
 		return e, corrupt("record that nobody wrote so")
 	}
 	return e, nil
+}
+
+// versions returns the first two parts of a value.
+func versions(value []byte) (version, created uint64) {
+	return binary.BigEndian.Uint64(value), binary.BigEndian.Uint64(value[createdAt:])
 }
 
 // parsePart takes part i, and returns what follows it in key and value.

@@ -46,7 +46,9 @@ type Options struct {
 // It returns [keystore.ErrLocked] if someone has it open,
 // [keystore.ErrReadOnly] if it may not be written, [keystore.ErrCorrupt] if the
 // file is no store or is damaged, and [keystore.ErrNewerFormat] if a newer
-// release wrote it. What it refuses is left untouched.
+// release wrote it. What it refuses is left untouched. It removes what is left
+// of a [Store.Compact] that was interrupted, which is named like the store, with
+// ".compact" behind.
 func Open(path string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}

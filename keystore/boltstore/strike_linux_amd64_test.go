@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -80,23 +79,6 @@ func prepare(path string) error {
 		_, err = s.Commit(ctx, testutil.Delete(key(10), v), testutil.Delete(key(11), v))
 	}
 	return errors.Join(err, s.Close())
-}
-
-// contentOf is all that a store reads as.
-func contentOf(s keystore.Store) (string, error) {
-	g, err := s.Generation(ctx)
-	if err != nil {
-		return "", err
-	}
-	lines := []string{fmt.Sprint(g)}
-	for r, err := range s.List(ctx, "", "", "") {
-		if err != nil {
-			return "", err
-		}
-		lines = append(lines, fmt.Sprintf("%q %d %q", r.Key, r.Version, r.Value))
-	}
-	slices.Sort(lines[1:])
-	return strings.Join(lines, "\n"), nil
 }
 
 func init() {
