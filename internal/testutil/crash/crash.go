@@ -14,7 +14,7 @@
 //   - at a call of its store that is chosen, before it, or after a Commit that is
 //     durable while nobody was told: all such places of all operations, in turn;
 //   - some moments after it has begun a Commit;
-//   - at any time, when it opens the store too.
+//   - at any time, when it opens the store or makes a new one, too.
 //
 // # What is checked
 //
@@ -90,14 +90,20 @@ func (r *Report) String() string {
 // worldKills is how often the process of one Device is killed.
 const worldKills = 60
 
+// everywhere is from how many kills on a Run goes on, up to twice as many, until
+// every operation was killed at each of its calls of the store.
+const everywhere = 300
+
 // Run kills processes until there were enough, or ctx ends. The error says what
 // was found, and with which seed.
 func Run(ctx context.Context, o *Options) (report *Report, err error) {
 	start := time.Now()
 	report = &Report{Count: map[string]int{}}
 	k := &killer{o: o, report: report, r: rand.New(rand.NewPCG(o.Seed, 2)), cursors: map[string]*cursor{}, took: 2 * time.Millisecond}
-	for n := uint64(0); report.Kills < o.Kills && err == nil && ctx.Err() == nil; n++ {
-		k.until = min(o.Kills, report.Kills+worldKills)
+	for n := uint64(0); k.goesOn() && err == nil && ctx.Err() == nil; n++ {
+		if k.until = report.Kills + worldKills; report.Kills < o.Kills {
+			k.until = min(o.Kills, k.until)
+		}
 		err = k.world(ctx, n, start)
 	}
 	report.Took = time.Since(start)
@@ -116,6 +122,9 @@ func (k *killer) world(ctx context.Context, n uint64, start time.Time) error {
 	var err error
 	k.calm, k.created = false, false
 	if k.place, err = k.o.Fresh(); err != nil {
+		return err
+	}
+	if err := k.makes(); err != nil {
 		return err
 	}
 	return try(func(t testing.TB) {

@@ -121,6 +121,28 @@ func (k *killer) start() error {
 	return err
 }
 
+// goesOn reports whether there were not enough kills yet.
+func (k *killer) goesOn() bool {
+	n := k.report.Kills
+	return n < k.o.Kills || k.o.Break == nil && k.o.Kills >= everywhere && n < 2*k.o.Kills && len(k.unvisited()) > 0
+}
+
+// makes kills processes while they make the store.
+func (k *killer) makes() error {
+	for range k.r.IntN(4) {
+		p, err := startProcess(k.place, time.Duration(1+k.r.Int64N(int64(25*time.Millisecond))))
+		if err == nil {
+			p.kill()
+			err = p.ended()
+		}
+		if !errors.Is(err, errKilled) {
+			return err
+		}
+		k.died()
+	}
+	return nil
+}
+
 func (k *killer) choose() way {
 	k.op, k.commits = "", 1+k.r.IntN(6)
 	switch {
@@ -194,7 +216,7 @@ func (k *killer) do(c *command, hear func(note)) (*reply, error) {
 
 // aim sets the place at which c is killed, if it is the one.
 func (k *killer) aim(c *command) *cursor {
-	if k.way != atCall || c.Op != k.op && !(c.Op == "open" && k.r.IntN(20) == 0) {
+	if k.way != atCall || c.Op != k.op && !(c.Op == "open" && k.r.IntN(8) == 0) {
 		return nil
 	}
 	cur := k.cursors[c.Op]
