@@ -47,3 +47,34 @@ func Example() {
 	fmt.Printf("%s, version %d\n", records[0].Value, records[0].Version)
 	// Output: Halo, version 1
 }
+
+// A file in doubt is checked before it is opened; one from which much was
+// deleted is compacted.
+func ExampleCheck() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "gembok.db")
+	store, err := boltstore.Open(path, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := store.Compact(ctx); err != nil {
+		log.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(boltstore.Check(ctx, path))
+
+	if err := os.Truncate(path, 10_000); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(boltstore.Check(ctx, path))
+	// Output:
+	// <nil>
+	// boltstore: keystore: corrupt record: short file
+}
