@@ -93,15 +93,18 @@ func moment(ms uint64) time.Time {
 // acknowledged. Its ID and At are drawn here. The error is ErrMalformed for an
 // address that is none, or one of the store.
 func (t *Tx) Emit(e Event) error {
-	if err := e.canonical(); err != nil {
+	err := e.canonical()
+	if err != nil {
 		return err
 	}
 	rand.Read(e.ID[:])
-	if e.Address.User != "" {
-		if err := t.load(t.d.peerKey(e.Address)); err != nil {
-			return err
-		}
+	if e.Address.User == "" {
+		err = t.load() // nothing but what every operation looks at
+	} else if err = t.load(t.d.peerKey(e.Address)); err == nil {
 		t.check(t.d.peerKey(e.Address))
+	}
+	if err != nil {
+		return err
 	}
 	k := t.d.eventKey(e.owner(), e.ID)
 	t.expect(k, 0)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -26,21 +27,27 @@ const (
 // machine's snapshot. Then every device in it is marked, in one commit, and the
 // error is keystore.ErrRolledBack: the devices do nothing, but for what [Device]
 // says, until AfterRestore. When all went through that, the mark to keep is the
-// store's Generation again; until then the same is found at every start.
+// store's Generation again; until then the same is found at every start. An app
+// that knows of a restore without a mark passes math.MaxUint64, once.
 //
 // It is called once per store, before devices are opened. Those that are open,
 // here or in another process, notice with their next operation that they are
 // marked.
 //
 // A store that lost only what came after mark looks all right, and so does one
-// that was put back and has counted up to mark since. Then, as without this check
-// and AfterRestore, nothing keeps a device from using a counter, and with it a
-// key, for two different messages.
+// that was put back and has counted up to mark since, and one that was put back
+// to what it was before an earlier restore and had counted further then. Then, as
+// without this check and AfterRestore, nothing keeps a device from using a
+// counter, and with it a key, for two different messages.
 //
-// Other errors are those of the store. All leave it as it was, but for
+// Other errors are those of the store, and keystore.ErrInvalid in a context that
+// has a keystore.Pending. All leave the store as it was, but for
 // keystore.ErrCommitUnknown, after which the devices may be marked. Calling it
 // again is right after each of them.
 func CheckGeneration(ctx context.Context, store keystore.Store, mark uint64) error {
+	if joined(ctx) { // who rolls that back, for there was an error, has no marks
+		return fmt.Errorf("%w: generation checked in a transaction of the app's", keystore.ErrInvalid)
+	}
 	newest, err := store.Generation(ctx)
 	if err != nil || newest >= mark {
 		return err
@@ -59,6 +66,9 @@ func (t *Tx) markRestored() error {
 	for rec, err := range t.d.list(t.ctx, kindSelf, "") {
 		if err != nil {
 			return err
+		}
+		if rec.Key.Scope == "" { // damaged beyond that: nobody can open it
+			continue
 		}
 		marks = append(marks, keystore.Key{Scope: rec.Key.Scope, Kind: kindRestore, Owner: ownOwner})
 	}

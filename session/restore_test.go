@@ -185,6 +185,20 @@ func TestSTO_04_UpdateCannotPassOverIt(t *testing.T) {
 	refused(t, p.bob.Update(ctx, nil, func(tx *session.Tx) error {
 		return tx.Put(keystore.Key{Kind: "restore", Owner: "-"}, nil)
 	}), keystore.ErrInvalid)
+	for _, e := range []session.Event{{Kind: session.PreKeysLow}, {Kind: session.SessionRenewed, Address: aliceAddress}} {
+		refused(t, p.bob.Update(ctx, nil, func(tx *session.Tx) error { return tx.Emit(e) }), keystore.ErrRolledBack)
+	}
+	require.Equal(t, before, p.digest(t))
+}
+
+// Whoever checks in a transaction of the app's, and rolls that back because of
+// the error, would have no marks.
+func TestSTO_04_NoCheckInATransaction(t *testing.T) {
+	p := friends(t)
+	before := p.digest(t)
+	err := session.CheckGeneration(new(keystore.Pending).In(ctx), p.bob.store, unreached)
+	refused(t, err, keystore.ErrInvalid)
+	require.Equal(t, before, p.digest(t))
 }
 
 // An operation that was under way when its store was put in order comes too

@@ -77,7 +77,9 @@ type Options struct {
 	// Restored is called by AfterRestore within its last operation, for what a
 	// feature or an app has to renew of its own; nil is nothing. When it returns
 	// an error, nothing of that operation was done. As with Update, it may run
-	// again, has no side effects and calls no method of the Device.
+	// again, has no side effects and calls no method of the Device. When another
+	// process took the device up meanwhile, what it did there counts, and what it
+	// did here does not.
 	Restored func(*Tx) error
 }
 
