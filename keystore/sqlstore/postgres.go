@@ -65,7 +65,7 @@ func (e *postgres) open(ctx context.Context, db *sql.DB) error {
 	}
 	in := func(text string) string { return inSchema(schema.String, text) }
 	e.texts = statements{
-		load: in(postgresFind("r.value")), versions: in(postgresFind("NULL::bytea")),
+		load: in(postgresFind("r.key, r.value")), versions: in(postgresFind("NULL::bytea, NULL::bytea")),
 		list: in(postgresPage), generation: in(postgresGeneration),
 	}
 	e.commitText, e.outcomeText = in(postgresCall), in(postgresAsk)

@@ -64,7 +64,7 @@ BEGIN
 			SELECT substring(ids FROM ((p.i - 1) * 52 + 1)::int FOR 52), m.newest + 1,
 				substring(data FROM p.start + 1 FOR p.k), substring(data FROM p.start + p.k + 1 FOR p.v)
 			FROM unnest(starts::int[], keys::int[], sizes::int[]) WITH ORDINALITY AS p(start, k, v, i)
-			ON CONFLICT (id) DO UPDATE SET version = excluded.version, value = excluded.value;
+			ON CONFLICT (id) DO UPDATE SET version = excluded.version, key = excluded.key, value = excluded.value;
 	END IF;
 	IF deletes > 0 THEN
 		DELETE FROM SCHEMA.gembok_records r WHERE r.id = ANY (ARRAY(
@@ -118,12 +118,12 @@ func inSchema(schema, text string) string {
 // postgresFind finds records by their index, in any order. LIMIT, OFFSET and the
 // inner SELECT keep the planner from thinking of something larger, for which it
 // would scan the table, or compile the statement first.
-func postgresFind(value string) string {
-	return `SELECT m.format, m.turn, k.i, r.version, ` + value + `
+func postgresFind(columns string) string {
+	return `SELECT m.format, m.turn, k.i, r.version, ` + columns + `
 		FROM (SELECT format, newest + fence AS turn FROM SCHEMA.gembok_meta LIMIT 1) m
 		CROSS JOIN generate_series(0, (SELECT $2::int - 1)) AS k(i)
 		LEFT JOIN LATERAL (
-			SELECT r.version, r.value FROM SCHEMA.gembok_records r
+			SELECT r.version, r.key, r.value FROM SCHEMA.gembok_records r
 			WHERE r.id = substring($1::bytea FROM k.i * 52 + 1 FOR 52) OFFSET 0
 		) r ON true`
 }

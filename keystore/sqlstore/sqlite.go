@@ -37,8 +37,8 @@ const (
 )
 
 var sqliteStatements = statements{
-	load:     sqliteFind("r.value"),
-	versions: sqliteFind("NULL"),
+	load:     sqliteFind("r.key, r.value"),
+	versions: sqliteFind("NULL, NULL"),
 	list: `SELECT (SELECT format FROM gembok_meta), id, key, version, value FROM gembok_records
 		WHERE id >= ?1 AND id < ?2
 		AND (coalesce(length(?3), 0) = 0 OR substr(id, 9, 4) = ?3) AND (coalesce(length(?4), 0) = 0 OR substr(id, 13, 8) = ?4)
@@ -46,9 +46,9 @@ var sqliteStatements = statements{
 	generation: `SELECT format, newest, newest FROM gembok_meta`,
 }
 
-func sqliteFind(value string) string {
+func sqliteFind(columns string) string {
 	return `WITH RECURSIVE k(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i + 1 < ?2)
-		SELECT m.format, m.newest, k.i, r.version, ` + value + `
+		SELECT m.format, m.newest, k.i, r.version, ` + columns + `
 		FROM gembok_meta m CROSS JOIN k LEFT JOIN gembok_records r ON r.id = substr(?1, k.i * 52 + 1, 52)`
 }
 
@@ -191,7 +191,7 @@ func (e *sqlite) apply(ctx context.Context, q querier, b *batch, token []byte) (
 		return 0, err
 	}
 	versions := make([]int64, len(b.order))
-	newest, err := find(ctx, q, sqliteStatements.versions, b.ids, func(i int, version int64, _ []byte) { versions[i] = version })
+	newest, err := find(ctx, q, sqliteStatements.versions, b.ids, func(i int, version int64, _, _ []byte) { versions[i] = version })
 	if err != nil {
 		return 0, err
 	}
@@ -241,7 +241,7 @@ func sqlitePut(ctx context.Context, q querier, b *batch, version int64, from, to
 	}
 	_, err := q.ExecContext(ctx, `INSERT INTO gembok_records (id, version, key, value) VALUES (?, ?, ?, ?)`+
 		strings.Repeat(`, (?, ?, ?, ?)`, to-from-1)+
-		` ON CONFLICT (id) DO UPDATE SET version = excluded.version, value = excluded.value`, args...)
+		` ON CONFLICT (id) DO UPDATE SET version = excluded.version, key = excluded.key, value = excluded.value`, args...)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -61,8 +62,8 @@ type engine interface {
 
 // statements are those that all engines have, each in its own words.
 type statements struct {
-	load       string // (ids, n): format, turn, number of the id, version, value
-	versions   string // the same, with NULL for the value
+	load       string // (ids, n): format, turn, number of the id, version, key, value
+	versions   string // the same, with NULL for the last two
 	list       string // (first id, id after the last, kind, owner): format, id, key, version, value
 	generation string // (): format, turn, newest
 }
@@ -132,20 +133,25 @@ func (s *Store) Load(ctx context.Context, keys ...keystore.Key) ([]keystore.Reco
 		records[i].Key = keys[i]
 		ids = appendID(ids, &keys[i])
 	}
-	err := s.find(ctx, s.engine.statements().load, ids, func(i int, version int64, value []byte) {
+	bad := make([]bool, len(keys))
+	var buf []byte
+	err := s.find(ctx, s.engine.statements().load, ids, func(i int, version int64, key, value []byte) {
+		buf = appendKey(buf[:0], &keys[i])
 		records[i].Version, records[i].Value = uint64(version), value
+		bad[i] = version < 0 || version > 0 && !bytes.Equal(key, buf)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return records, damaged(records)
+	return records, damaged(records, bad)
 }
 
-// damaged returns the error of records whose version nobody can have given.
-func damaged(records []keystore.Record) error {
+// damaged returns the error of records under another key than theirs, or with a
+// version that nobody can have given: those that List calls damaged.
+func damaged(records []keystore.Record, bad []bool) error {
 	var e keystore.CorruptError
 	for i := range records {
-		if int64(records[i].Version) < 0 {
+		if bad[i] {
 			records[i].Value = nil
 			e.Keys = append(e.Keys, records[i].Key)
 		}
@@ -157,7 +163,7 @@ func damaged(records []keystore.Record) error {
 }
 
 // find runs a statement that answers for each of several ids, in any order.
-func (s *Store) find(ctx context.Context, text string, ids []byte, each func(i int, version int64, value []byte)) error {
+func (s *Store) find(ctx context.Context, text string, ids []byte, each func(i int, version int64, key, value []byte)) error {
 	return s.read(ctx, func(q querier) error {
 		turn, err := find(ctx, q, text, ids, each)
 		s.see(turn)
@@ -166,7 +172,7 @@ func (s *Store) find(ctx context.Context, text string, ids []byte, each func(i i
 }
 
 // find is the same on a querier; it returns the store's turn, too.
-func find(ctx context.Context, q querier, text string, ids []byte, each func(i int, version int64, value []byte)) (turn int64, err error) {
+func find(ctx context.Context, q querier, text string, ids []byte, each func(i int, version int64, key, value []byte)) (turn int64, err error) {
 	n := len(ids) / idSize
 	if n == 0 {
 		return 0, nil
@@ -175,15 +181,15 @@ func find(ctx context.Context, q querier, text string, ids []byte, each func(i i
 	err = query(ctx, q, text, []any{ids, n}, func(rows *sql.Rows) error {
 		var form, i int
 		var version sql.NullInt64
-		var value []byte
-		if err := scan(rows, &form, &turn, &i, &version, &value); err != nil {
+		var key, value []byte
+		if err := scan(rows, &form, &turn, &i, &version, &key, &value); err != nil {
 			return err
 		}
 		if form != format {
 			return errNewer
 		}
 		found++
-		each(i, version.Int64, value)
+		each(i, version.Int64, key, value)
 		return nil
 	})
 	if err == nil && found != n {
@@ -236,7 +242,7 @@ func (s *Store) commit(ctx context.Context, b *batch) (uint64, error) {
 // check judges expectations alone, of one snapshot.
 func (s *Store) check(ctx context.Context, b *batch) error {
 	versions := make([]int64, len(b.order))
-	err := s.find(ctx, s.engine.statements().versions, b.ids, func(i int, version int64, _ []byte) { versions[i] = version })
+	err := s.find(ctx, s.engine.statements().versions, b.ids, func(i int, version int64, _, _ []byte) { versions[i] = version })
 	if err != nil {
 		return err
 	}
