@@ -257,10 +257,11 @@ func (c *crowd) deliver(sent []order) {
 	}
 }
 
-// Many processes of one account send and read on the same sessions at once, on
-// one store. No counter is used twice, each message is read once, by its ID,
-// and who loses a race computes again what the conflict names, and no more.
-func TestManyProcesses(t *testing.T) {
+// A store in SQL is for many processes. Those of one account send and read on
+// the same sessions at once. No counter is used twice, each message is read
+// once, by its ID, and who loses a race computes again what the conflict names,
+// and no more.
+func TestSTO_05_ManyProcesses(t *testing.T) {
 	bases(t, manyProcesses)
 }
 

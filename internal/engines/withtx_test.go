@@ -163,7 +163,7 @@ func TestWithTxRollback(t *testing.T) {
 // Who loses a race within a transaction is told so, and is not run again.
 func TestWithTxConflict(t *testing.T) {
 	apps(t, func(a *app) {
-		tx, in, p := a.begin() // in SQLite nobody is faster once it has written
+		tx, in, _ := a.begin() // in SQLite nobody is faster once it has written
 		runs := 0
 		var lost, other *session.Message
 		err := a.alice.Update(in, peers[:1], func(tx *session.Tx) (err error) {
@@ -181,7 +181,7 @@ func TestWithTxConflict(t *testing.T) {
 		require.Equal(t, &session.Message{}, lost)
 		a.bobReads(other, "other")
 
-		tx, in, p = a.begin() // the app does it again
+		tx, in, p := a.begin() // the app does it again
 		a.draft(tx, "first")
 		m, err := a.alice.Encrypt(in, peers[0], []byte("again"))
 		require.NoError(t, err)
