@@ -194,7 +194,6 @@ func (t *Tx) load(keys ...keystore.Key) error { return t.loadBeside(keystore.Key
 func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 	first := !t.joined
 	if first {
-		t.joined = true
 		for _, p := range t.peers {
 			keys = append(keys, t.d.sessionKeys(p)...)
 		}
@@ -215,6 +214,7 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 	if err != nil {
 		return err
 	}
+	t.joined = true
 	t.recs = slices.Grow(t.recs, len(recs))
 	for _, r := range recs {
 		e := t.find(r.Key)

@@ -372,3 +372,26 @@ func TestGateEvents(t *testing.T) {
 	sameResult(t, p.bob.reads(t, p.alice, m, "text"), r)
 	require.Equal(t, session.EventID{1}, said.ID)
 }
+
+// A func that goes on after the store failed once is still kept from what a
+// device does not do after a restore, and from what its peers' records forbid.
+func TestSTO_04_UpdateGoesOnAfterAFault(t *testing.T) {
+	p := friends(t)
+	p.bob.rolledBack(t)
+	before := p.digest(t)
+	bob, watch := p.bob.spied(t)
+	watch.fail = func(call string, n int) error {
+		if n == 1 {
+			return errors.New("fault")
+		}
+		return nil
+	}
+	refused(t, bob.Update(ctx, []session.Address{aliceAddress}, func(tx *session.Tx) error {
+		_, _, err := tx.Get(draft)
+		require.ErrorContains(t, err, "fault")
+		_, err = tx.Encrypt(aliceAddress, []byte("text"))
+		refused(t, err, keystore.ErrRolledBack)
+		return tx.Put(draft, []byte("text"))
+	}), keystore.ErrRolledBack)
+	require.Equal(t, before, p.digest(t))
+}
