@@ -12,7 +12,6 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/engines/engine"
 	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
-	"github.com/gembok-e2ee/gembok/keystore/boltstore"
 	"github.com/gembok-e2ee/gembok/keystore/keystoretest"
 )
 
@@ -43,35 +42,6 @@ func wrapped(open func(testing.TB) keystoretest.Harness) func(testing.TB) keysto
 		return h
 	}
 }
-
-// boltHarness is without faults, which the tests of boltstore have.
-func boltHarness(t testing.TB) keystoretest.Harness {
-	path := filepath.Join(t.TempDir(), "store")
-	open := func() (keystore.Store, error) {
-		s, err := boltstore.Open(path, nil)
-		if err != nil {
-			return nil, err
-		}
-		t.Cleanup(func() { s.Close() })
-		return s, nil
-	}
-	s, err := open()
-	require.NoError(t, err)
-	crash := func() (keystore.Store, error) {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		path = filepath.Join(t.TempDir(), "found")
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			return nil, err
-		}
-		return open()
-	}
-	return keystoretest.Harness{Store: s, Reopen: open, Crash: crash, Another: open}
-}
-
-func TestEncryptedBolt(t *testing.T) { keystoretest.Run(t, wrapped(boltHarness)) }
 
 func TestEncryptedSQLite(t *testing.T) { keystoretest.Run(t, wrapped(sqliteHarness)) }
 
