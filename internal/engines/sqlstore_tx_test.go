@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -149,4 +150,70 @@ func TestOneConnection(t *testing.T) {
 		require.NoError(a, a.db.Ping())
 		require.Zero(a, a.db.Stats().InUse)
 	})
+}
+
+// Close does not wait for a Commit that waits for the app's transaction while
+// that waits for Close.
+func TestCloseAndTransaction(t *testing.T) {
+	tenants(t, func(a *tenant) {
+		tx := a.begin(sql.LevelDefault)
+		c, _ := sqlstore.WithTx(ctx, tx)
+		_, err := a.s.Commit(c, testutil.Put(key("a"), 0, ""))
+		require.NoError(a, err)
+		waits, closed := make(chan error), make(chan error)
+		go func() { _, err := a.s.Commit(ctx, testutil.Put(key("b"), 0, "")); waits <- err }()
+		until(a, func() bool { return a.db.Stats().InUse == 2 })
+		go func() { closed <- a.s.Close() }()
+		until(a, func() bool { _, err := a.s.Generation(ctx); return err != nil })
+		_, err = a.s.Commit(c, testutil.Put(key("c"), 0, ""))
+		require.ErrorIs(a, err, keystore.ErrClosed)
+		require.NoError(a, tx.Rollback())
+		require.NoError(a, <-waits)
+		require.NoError(a, <-closed)
+	})
+}
+
+// until waits for something to become so.
+func until(t *tenant, so func() bool) {
+	t.Helper()
+	require.Eventually(t, so, patience, 5*time.Millisecond)
+}
+
+// SQLite takes a transaction back by itself where the app asks for it, a statement
+// is interrupted or there is no room. Nothing is committed on its own then.
+func TestWithTxTakenBack(t *testing.T) {
+	a := newTenant(t, "sqlite", filepath.Join(t.TempDir(), "store"), sqlstore.SQLite)
+	a.exec("CREATE TABLE names (name TEXT UNIQUE)", "INSERT INTO names VALUES ('x')")
+	before := testutil.StoreDigest(t, a.s)
+	tx := a.begin(sql.LevelDefault)
+	c, _ := sqlstore.WithTx(ctx, tx)
+	_, err := a.s.Commit(c, testutil.Put(key("a"), 0, ""))
+	require.NoError(t, err)
+	_, err = tx.Exec("INSERT OR ROLLBACK INTO names VALUES ('x')")
+	require.Error(t, err)
+	_, err = a.s.Commit(c, testutil.Put(key("b"), 0, ""))
+	require.ErrorIs(t, err, sql.ErrTxDone)
+	require.Error(t, tx.Commit())
+	require.Equal(t, before, testutil.StoreDigest(t, a.s))
+}
+
+// A connection that comes without a write-ahead log gets one before it commits:
+// with no log at all, what fails could not be taken back.
+func TestSQLiteJournalMode(t *testing.T) {
+	for _, mode := range []string{"MEMORY", "OFF"} {
+		path := filepath.Join(t.TempDir(), "store")
+		a := newTenant(t, "sqlite", path+"?_pragma=journal_mode("+mode+")", sqlstore.SQLite)
+		a.db.SetMaxIdleConns(0)
+		v := testutil.Commit(t, a.s, testutil.Put(key("a"), 0, ""))
+		_, err := a.s.Commit(ctx, testutil.Put(key("a"), 0, ""))
+		require.ErrorAs(t, err, new(*keystore.ConflictError))
+		require.Equal(t, v, testutil.Generation(t, a.s))
+		testutil.Commit(t, a.s, testutil.Put(key("a"), v, ""))
+		plain, err := sql.Open("sqlite", path)
+		require.NoError(t, err)
+		defer plain.Close()
+		var now string
+		require.NoError(t, plain.QueryRow("PRAGMA journal_mode").Scan(&now))
+		require.Equal(t, "wal", now)
+	}
 }

@@ -160,6 +160,30 @@ func TestWithTxRollback(t *testing.T) {
 	})
 }
 
+// A savepoint has a Pending of its own, which goes when it is rolled back to.
+func TestWithTxSavepoint(t *testing.T) {
+	apps(t, func(a *app) {
+		tx, in, p := a.begin()
+		first, err := a.alice.Encrypt(in, peers[0], []byte("first"))
+		require.NoError(t, err)
+		_, err = tx.Exec("SAVEPOINT app")
+		require.NoError(t, err)
+		within, _ := sqlstore.WithTx(ctx, tx)
+		lost, err := a.alice.Encrypt(within, peers[0], []byte("lost"))
+		require.NoError(t, err)
+		_, err = tx.Exec("ROLLBACK TO SAVEPOINT app")
+		require.NoError(t, err)
+		instead, err := a.alice.Encrypt(in, peers[0], []byte("instead"))
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
+		p.Committed()
+		require.Empty(t, lost.Bytes)
+		require.Equal(t, counter(t, first)+1, counter(t, instead))
+		a.bobReads(instead, "instead")
+		a.bobReads(first, "first")
+	})
+}
+
 // Who loses a race within a transaction is told so, and is not run again.
 func TestWithTxConflict(t *testing.T) {
 	apps(t, func(a *app) {

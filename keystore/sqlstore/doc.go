@@ -28,9 +28,12 @@
 //
 // When Commit returns nil, the database says that the changes are on the disk.
 //
-// In SQLite, Open switches the file to a write-ahead log, which stays so, and
-// each Commit sets synchronous=FULL, secure_delete=ON and a busy_timeout of 250
-// ms on its connection, where they stay too. The file belongs on a local disk.
+// In SQLite, Open and each Commit switch the file to a write-ahead log, if it has
+// none, and each Commit sets synchronous=FULL, secure_delete=ON, a busy_timeout of
+// 250 ms and temp_store=MEMORY on its connection, where they stay. The last of
+// them drops the temporary tables that the app made on a connection before: give
+// the store a database of its own ([sql.Open]) if the app has such tables. The
+// file belongs on a local disk.
 //
 // In PostgreSQL, a Commit that finds synchronous_commit=off turns it on for
 // itself. Nothing helps where the server has fsync=off.

@@ -88,11 +88,10 @@ var errEnough = errors.New("sqlstore: enough")
 
 // page reads the next page, and moves l on.
 func (s *Store) page(ctx context.Context, l *listing) (page []listed, err error) {
-	s.use.RLock()
-	defer s.use.RUnlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer s.use.RUnlock()
 	var last []byte
 	err = s.read(ctx, func(q querier) error {
 		size := 0

@@ -135,6 +135,9 @@ func (e *sqlite) commit(ctx context.Context, s *Store, b *batch) (version uint64
 		var token [tokenSize]byte
 		rand.Read(token[:])
 		err := onConn(ctx, s.db, func(c *sql.Conn) (sound bool, err error) {
+			if err := writeAhead(ctx, c); err != nil { // a connection may have come with a journal_mode of its own
+				return true, err
+			}
 			return sqliteDo(ctx, c, ownTransaction, func() error {
 				version, err = e.apply(ctx, c, b, token[:])
 				return err
@@ -171,7 +174,13 @@ func (e *sqlite) settle(ctx context.Context, db *sql.DB, version uint64, token [
 	return err
 }
 
+// commitIn asks first whether there is a transaction, since SQLite takes one back
+// by itself where a statement is interrupted, or finds no room. A savepoint would
+// begin a new one then, and end it.
 func (e *sqlite) commitIn(ctx context.Context, tx *sql.Tx, b *batch) (version uint64, err error) {
+	if exec(ctx, tx, "BEGIN") == nil { // refused within a transaction
+		return 0, errors.Join(sql.ErrTxDone, exec(context.WithoutCancel(ctx), tx, "ROLLBACK"))
+	}
 	_, err = sqliteDo(ctx, tx, appTransaction, func() error {
 		var token [tokenSize]byte
 		rand.Read(token[:])

@@ -122,11 +122,10 @@ func (s *Store) Load(ctx context.Context, keys ...keystore.Key) ([]keystore.Reco
 			return nil, fmt.Errorf("%w: load of key %d: empty scope or kind", keystore.ErrInvalid, i)
 		}
 	}
-	s.use.RLock()
-	defer s.use.RUnlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
+	defer s.use.RUnlock()
 	records := make([]keystore.Record, len(keys))
 	ids := make([]byte, 0, idSize*len(keys))
 	for i := range keys {
@@ -209,11 +208,10 @@ func (s *Store) Commit(ctx context.Context, changes ...keystore.Change) (uint64,
 	if err := keystore.Validate(changes); err != nil {
 		return 0, err
 	}
-	s.use.RLock()
-	defer s.use.RUnlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return 0, err
 	}
+	defer s.use.RUnlock()
 	b := newBatch(changes)
 	version, err := s.commit(ctx, b)
 	if err != nil {
@@ -262,11 +260,10 @@ func (b *batch) judge(versions []int64) error {
 
 // Generation implements [keystore.Store].
 func (s *Store) Generation(ctx context.Context) (uint64, error) {
-	s.use.RLock()
-	defer s.use.RUnlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.enter(ctx); err != nil {
 		return 0, err
 	}
+	defer s.use.RUnlock()
 	var newest int64
 	err := s.read(ctx, func(q querier) error {
 		var form int
@@ -337,12 +334,23 @@ func (s *Store) Close() error {
 	return failed(context.Background(), db.Close())
 }
 
-// usable tells why nothing can be done, if so.
-func (s *Store) usable(ctx context.Context) error {
-	if s.db == nil {
+// enter begins a call that use.RUnlock ends, or tells why there can be none.
+//
+// A Close that waits counts as done. To wait for it in turn would be to wait for
+// ever: the Commit that it waits for may itself wait for the app's transaction,
+// in which the caller is about to go on.
+func (s *Store) enter(ctx context.Context) error {
+	if !s.use.TryRLock() {
 		return keystore.ErrClosed
 	}
-	return ctx.Err()
+	err := ctx.Err()
+	if s.db == nil {
+		err = keystore.ErrClosed
+	}
+	if err != nil {
+		s.use.RUnlock()
+	}
+	return err
 }
 
 const redacted = "redacted"

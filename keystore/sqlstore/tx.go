@@ -21,11 +21,18 @@ type txKey struct{}
 // ConflictError that wraps an error of the driver is one of those: the database
 // itself has taken tx back, because of another transaction.
 //
+// A rollback to a savepoint takes back what operations did since, and the Pending
+// does not know: it would give out ciphertext whose keys are used again. So call
+// WithTx anew behind each SAVEPOINT, and never call Committed of what belongs to
+// one that was rolled back to.
+//
 // Nothing is tried again, and a locked database is waited for as long as the
 // connection's busy_timeout says. From the first Commit to tx's end all other
 // Commits to the store wait. Use the context from one goroutine at a time, and
-// not after tx has ended. In SQLite, tx's connection has the synchronous setting
-// that the app gave it.
+// not after tx has ended: a Commit is then [sql.ErrTxDone], also where SQLite has
+// ended tx by itself, as it may if a statement fails or its context ends. In SQLite,
+// tx's connection has the settings that the app gave it, synchronous and
+// journal_mode among them.
 func WithTx(ctx context.Context, tx *sql.Tx) (context.Context, *keystore.Pending) {
 	p := new(keystore.Pending)
 	return p.In(context.WithValue(ctx, txKey{}, tx)), p
