@@ -217,3 +217,20 @@ func TestSQLiteJournalMode(t *testing.T) {
 		require.Equal(t, "wal", now)
 	}
 }
+
+// What poolers ask of pgx works, with any bytes.
+func TestPostgresNothingPrepared(t *testing.T) {
+	for _, mode := range []string{"exec", "simple_protocol"} {
+		dsn, err := engine.ForTest(t).Fresh(ctx)
+		require.NoError(t, err)
+		s := newTenant(t, "pgx", dsn+" default_query_exec_mode="+mode, sqlstore.PostgreSQL).s
+		value := "\x00'\\\xff"
+		v := testutil.Commit(t, s, testutil.Put(key(value), 0, value), testutil.Put(key(""), 0, ""))
+		require.Len(t, testutil.Records(t, s), 2)
+		require.Equal(t, value, string(testutil.Load(t, s, key(value)).Value))
+		_, err = s.Commit(ctx, testutil.Put(key(""), 0, "x"), testutil.Check(key("b"), 0))
+		require.ErrorAs(t, err, new(*keystore.ConflictError))
+		testutil.Commit(t, s, testutil.Delete(key(value), v), testutil.Check(key("b"), 0))
+		require.Len(t, testutil.Records(t, s), 1)
+	}
+}

@@ -22,7 +22,9 @@
 // own, with limits of the app's own, and [WithTx] may let a store's changes and
 // the app's be one transaction. Limit the connections of a server
 // ([sql.DB.SetMaxOpenConns]) to what it has, and keep some of them open
-// ([sql.DB.SetMaxIdleConns]).
+// ([sql.DB.SetMaxIdleConns]). Behind a pooler that gives each transaction another
+// connection, have pgx prepare nothing: default_query_exec_mode=exec, or
+// simple_protocol.
 //
 // # Durable
 //

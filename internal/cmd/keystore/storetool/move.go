@@ -14,9 +14,10 @@ import (
 
 // A copy that is not finished has a record of its own, in a scope that no
 // device has, and a value of a format that nobody reads in place of each record
-// "self": in such a store no device can be opened, and none made. So has the
+// "self": in such a store no device of the source can be opened or made. So has the
 // header of an encrypted store that is copied as it is, which cannot be opened
-// then. The first commit puts them there, the last takes them away.
+// then. The first commit puts them there, the last takes them away. A device of
+// another address that an app makes meanwhile is not deleted: move refuses to go on.
 const unfinished = 0xFF
 
 var (
@@ -26,6 +27,7 @@ var (
 
 var (
 	errNotEmpty  = errors.New("the target has records already, and is no copy that was interrupted")
+	errUsed      = errors.New("the target has a device that was made there after the move was interrupted: make it elsewhere, delete the target and move again")
 	errHalf      = errors.New("the source is itself a copy that was interrupted")
 	errSource    = errors.New("the source has records that cannot be read: see verify; nothing was moved")
 	errChanged   = errors.New("the source was changed meanwhile: stop every app that uses it, and give the same command again")
@@ -131,12 +133,14 @@ func (m *mover) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if first[0].Version == 0 {
-		for _, err := range m.to.List(ctx, "", "", "") {
-			if err != nil {
-				return err
-			}
+	for rec, err := range m.to.List(ctx, "", "", "") {
+		switch {
+		case err != nil:
+			return err
+		case first[0].Version == 0:
 			return errNotEmpty
+		case comesLast(&rec) && !isHalf(&rec):
+			return errUsed
 		}
 	}
 	wanted := []keystore.Record{{Key: movingKey, Value: placeholder}}

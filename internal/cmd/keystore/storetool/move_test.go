@@ -128,6 +128,29 @@ func unusable(t testing.TB, b *bench, w *rich.World, s keystore.Store) {
 	require.Equal(t, before, testutil.StoreDigest(t, s))
 }
 
+// A device that an app made in a copy that is not finished is not deleted by the
+// move that goes on.
+func TestMoveKeepsADeviceOfTheTarget(t *testing.T) {
+	b, _ := newBench(t)
+	defer storetool.SetBatch(7)()
+	s := keystore.NewMemory()
+	calls := 0
+	b.stores["new"] = &faulty{s, func(c string) error {
+		if calls++; calls > 9 {
+			return errKilled
+		}
+		return nil
+	}}
+	require.Equal(t, 1, b.run(t, "move", "memory:own", "memory:new"))
+	b.stores["new"] = s
+	_, err := session.Create(ctx, s, session.Account{Address: session.Address{User: "new", Device: 1}}, nil)
+	require.NoError(t, err)
+	before := testutil.StoreDigest(t, s)
+	require.Equal(t, 1, b.run(t, "move", "memory:own", "memory:new"))
+	require.Contains(t, b.err.String(), "a device that was made there")
+	require.Equal(t, before, testutil.StoreDigest(t, s))
+}
+
 // What the source had when the move was interrupted, and has no more, goes from
 // the target; what it got comes.
 func TestMoveGoesOnFromAnotherState(t *testing.T) {
