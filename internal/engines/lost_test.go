@@ -259,3 +259,18 @@ func (c *counting) end(t testing.TB, s keystore.Store) {
 	require.Positive(t, c.confirmed)
 	t.Logf("counted to %d; %d commits unknown", n, c.unknown)
 }
+
+// A Commit that was given up is not made later, also where its sender knew more
+// than the server that took over.
+func TestGivenUpBehindFailover(t *testing.T) {
+	a := postgresTenant(t)
+	for _, base := range []int{0, 100, 1000} {
+		var version int
+		require.NoError(t, a.db.QueryRow(`SELECT version FROM gembok_outcome($1, '\x0102030405060708')`, base).Scan(&version))
+		require.Zero(t, version)
+		var refused bool
+		require.NoError(t, a.db.QueryRow(`SELECT version IS NULL
+			FROM gembok_commit(1, $1, '\x0102030405060708', '', '{}', 0, 0, '{}', '{}', '{}', '')`, base).Scan(&refused))
+		require.True(t, refused, base)
+	}
+}

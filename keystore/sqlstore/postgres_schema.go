@@ -74,7 +74,8 @@ END $$`
 
 // postgresOutcome tells what became of a Commit: the version that it gave, 0
 // for none now or ever, or -1 where that cannot be told. By raising the fence it
-// keeps the Commit from being made later, should it still be under way.
+// keeps the Commit from being made later, should it still be under way. Base may be
+// ahead of the turn, where a server took over that lacks the latest Commits.
 const postgresOutcome = `
 CREATE FUNCTION SCHEMA.gembok_outcome(base bigint, token bytea, OUT version bigint) LANGUAGE plpgsql AS $$
 DECLARE
@@ -86,7 +87,7 @@ BEGIN
 	IF at > 0 THEN
 		version := m.newest - (at - 1) / 8;
 	ELSIF base >= 0 AND m.newest + m.fence - base < 64 THEN
-		UPDATE SCHEMA.gembok_meta SET fence = m.fence + 64;
+		UPDATE SCHEMA.gembok_meta SET fence = greatest(m.fence, base - m.newest) + 64;
 		version := 0;
 	ELSE
 		version := -1;

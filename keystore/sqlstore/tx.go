@@ -16,6 +16,9 @@ type txKey struct{}
 // before that is withheld by the Pending; call its Committed once tx.Commit has
 // returned nil.
 //
+// Give it to no Store of another database: one of this package would work in tx
+// all the same, and any other commits at once.
+//
 // A [keystore.ConflictError] of expectations leaves tx usable, and so does
 // [keystore.ErrInvalid]. After any other error of a Commit roll tx back. A
 // ConflictError that wraps an error of the driver is one of those: the database
