@@ -234,3 +234,17 @@ func TestPostgresNothingPrepared(t *testing.T) {
 		require.Len(t, testutil.Records(t, s), 1)
 	}
 }
+
+// A schema may have any name.
+func TestPostgresSchemaName(t *testing.T) {
+	a := postgresTenant(t)
+	a.db.SetMaxOpenConns(1)
+	name := `"SCHEMA.a$$b\""' ü"`
+	a.exec("CREATE SCHEMA "+name, "SET search_path = "+name)
+	for range 2 {
+		s, err := sqlstore.Open(ctx, a.db, a.dialect, nil)
+		require.NoError(t, err)
+		testutil.Commit(t, s, testutil.Put(key("a"), testutil.Load(t, s, key("a")).Version, ""))
+		require.Zero(t, testutil.Generation(t, a.s))
+	}
+}

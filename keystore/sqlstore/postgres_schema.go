@@ -34,7 +34,7 @@ const postgresCommit = `
 CREATE FUNCTION SCHEMA.gembok_commit(
 	form int, base bigint, token bytea, ids bytea, expects text, puts int, deletes int,
 	starts text, keys text, sizes text, data bytea,
-	OUT has int, OUT turn bigint, OUT version bigint, OUT lost text) LANGUAGE plpgsql AS $$
+	OUT has int, OUT turn bigint, OUT version bigint, OUT lost text) LANGUAGE plpgsql AS $gembok$
 DECLARE
 	m record;
 BEGIN
@@ -70,14 +70,14 @@ BEGIN
 		DELETE FROM SCHEMA.gembok_records r WHERE r.id = ANY (ARRAY(
 			SELECT substring(ids FROM i * 52 + 1 FOR 52) FROM generate_series(puts, puts + deletes - 1) AS i));
 	END IF;
-END $$`
+END $gembok$`
 
 // postgresOutcome tells what became of a Commit: the version that it gave, 0
 // for none now or ever, or -1 where that cannot be told. By raising the fence it
 // keeps the Commit from being made later, should it still be under way. Base may be
 // ahead of the turn, where a server took over that lacks the latest Commits.
 const postgresOutcome = `
-CREATE FUNCTION SCHEMA.gembok_outcome(base bigint, token bytea, OUT version bigint) LANGUAGE plpgsql AS $$
+CREATE FUNCTION SCHEMA.gembok_outcome(base bigint, token bytea, OUT version bigint) LANGUAGE plpgsql AS $gembok$
 DECLARE
 	m record;
 	at int;
@@ -92,7 +92,7 @@ BEGIN
 	ELSE
 		version := -1;
 	END IF;
-END $$`
+END $gembok$`
 
 const (
 	postgresThere  = `SELECT count(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('SCHEMA.gembok_meta')`
@@ -107,13 +107,10 @@ const (
 	postgresLock = `SELECT pg_advisory_xact_lock(5640938823905441716)`
 )
 
-// inSchema puts the name of a schema into a statement.
+// inSchema puts the name of a schema into a statement, also within a string.
 func inSchema(schema, text string) string {
 	quoted := `"` + strings.ReplaceAll(schema, `"`, `""`) + `"`
-	if strings.Contains(text, "'SCHEMA.") { // within a string
-		text = strings.ReplaceAll(text, "'SCHEMA.", "'"+strings.ReplaceAll(quoted, "'", "''")+".")
-	}
-	return strings.ReplaceAll(text, "SCHEMA.", quoted+".")
+	return strings.NewReplacer("'SCHEMA.", "'"+strings.ReplaceAll(quoted, "'", "''")+".", "SCHEMA.", quoted+".").Replace(text)
 }
 
 // postgresFind finds records by their index, in any order. LIMIT, OFFSET and the
