@@ -52,9 +52,14 @@ func openToy(path, flaw string) (keystore.Store, error) {
 	}
 	s := &toy{flaw: flaw, file: f, records: map[keystore.Key]keystore.Record{}}
 	var all []logged
-	for in := json.NewDecoder(f); ; {
+	in := json.NewDecoder(f)
+	for {
 		var l logged
+		whole := in.InputOffset()
 		if err := in.Decode(&l); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			if err := f.Truncate(whole); err != nil { // a kill may cut a write
+				return nil, err
+			}
 			break
 		} else if err != nil {
 			return nil, err
