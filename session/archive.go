@@ -29,33 +29,48 @@ type book struct {
 
 // openBook reads the loaded record "session" of peer.
 func (t *Tx) openBook(peer Address) (book, error) {
-	b := book{t: t, peer: peer}
-	body, ok, err := t.get(t.d.sessionKey(peer))
-	if err != nil || !ok {
-		return b, err
+	index, err := parseIndex(t.value(t.d.sessionKey(peer)))
+	return book{t: t, peer: peer, SessionIndex: index}, err
+}
+
+// parseIndex reads the value of a record "session"; nil: none.
+func parseIndex(value []byte) (index wire.SessionIndex, err error) {
+	if value == nil {
+		return index, nil
 	}
-	if b.SessionIndex, err = wire.ParseSessionIndex(body); err != nil {
-		return b, corrupt(err)
+	body, err := unformat(kindSession, value)
+	if err != nil {
+		return index, err
 	}
-	return b, nil
+	if index, err = wire.ParseSessionIndex(body); err != nil {
+		return index, corrupt(err)
+	}
+	return index, nil
+}
+
+// appendIndex returns the value of a record "session". In most operations it
+// grows little from what it was.
+func appendIndex(was []byte, index *wire.SessionIndex) []byte {
+	return wire.AppendSessionIndex(append(make([]byte, 0, len(was)+512), format), index)
 }
 
 // renew makes s the current session in what write writes.
 func (b *book) renew(s *ratchet.Session) { b.Current, b.Next = nil, s }
 
-// write puts the record "session" back. In most operations it grows little.
+// write puts the record "session" back.
 func (b *book) write() {
 	k := b.t.d.sessionKey(b.peer)
-	value := append(make([]byte, 0, len(b.t.entry(k).rec.Value)+512), format)
-	b.t.set(k, wire.AppendSessionIndex(value, &b.SessionIndex))
+	b.t.set(k, appendIndex(b.t.entry(k).rec.Value, &b.SessionIndex))
 }
 
 // current parses the current session; nil where there is none.
-func (b *book) current() (*ratchet.Session, error) {
-	if b.Current == nil {
+func (b *book) current() (*ratchet.Session, error) { return currentOf(&b.SessionIndex) }
+
+func currentOf(index *wire.SessionIndex) (*ratchet.Session, error) {
+	if index.Current == nil {
 		return nil, nil
 	}
-	s, err := ratchet.Parse(b.Current)
+	s, err := ratchet.Parse(index.Current)
 	if err != nil {
 		return nil, corrupt(err)
 	}

@@ -60,7 +60,7 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 		if err != nil {
 			return err
 		}
-		s, err := d.initiate(peer, bundle)
+		s, err := d.initiate(peer, bundle, d.now())
 		if err != nil {
 			return err
 		}
@@ -75,8 +75,8 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 	})
 }
 
-// initiate makes the initiator's session from a bundle.
-func (d *Device) initiate(peer Address, bundle *x3dh.Bundle) (*ratchet.Session, error) {
+// initiate makes the initiator's session from a bundle, at now in milliseconds.
+func (d *Device) initiate(peer Address, bundle *x3dh.Bundle, now uint64) (*ratchet.Session, error) {
 	a, err := x3dh.Initiate(d.identity, bundle)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (d *Device) initiate(peer Address, bundle *x3dh.Bundle) (*ratchet.Session, 
 		SignedPreKeyID: bundle.SignedPreKey.ID,
 		KEMPreKeyID:    bundle.KEMPreKey.ID,
 		KEMCiphertext:  a.Ciphertext(),
-		Created:        int64(d.now() / 1000),
+		Created:        int64(now / 1000),
 	}
 	if bundle.PreKey != nil {
 		pending.HasPreKey, pending.PreKeyID = true, bundle.PreKey.ID
@@ -136,89 +136,17 @@ func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*
 
 // encrypt is Encrypt on loaded records.
 func (d *Device) encrypt(t *Tx, peer Address, plaintext []byte) (*Message, error) {
-	b, err := t.openBook(peer)
+	l := t.letter(peer)
+	if err := l.open(); err != nil {
+		return nil, err
+	}
+	if err := t.mayTransmit(peer, l.remote); err != nil {
+		return nil, err
+	}
+	m, err := l.seal(plaintext)
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.current()
-	if err != nil {
-		return nil, err
-	}
-	if s == nil {
-		return nil, ErrNoSession
-	}
-	remote, err := s.RemoteIdentity()
-	if err != nil {
-		return nil, corrupt(err)
-	}
-	tr, err := t.trust(peer)
-	if err != nil {
-		return nil, err
-	}
-	if !tr.accepts(remote) {
-		return nil, tr.refuse(remote)
-	}
-	if !tr.settled() {
-		return nil, tr.refuse(identityOf(tr.rec.Seen))
-	}
-	if err := t.mayTransmit(peer, remote); err != nil {
-		return nil, err
-	}
-	m, err := d.message(s, peer, plaintext)
-	if err != nil {
-		return nil, err
-	}
-	b.renew(s)
-	b.write()
-	tr.rely(remote, d.now())
-	t.bound = true
+	t.post(l)
 	return m, nil
-}
-
-// message encrypts on s, and wraps while s is unanswered (wire-core, Section
-// 9.1).
-func (d *Device) message(s *ratchet.Session, peer Address, plaintext []byte) (*Message, error) {
-	pending, unanswered := s.Pending()
-	if !unanswered {
-		raw, err := s.Encrypt(plaintext, nil)
-		if err != nil {
-			return nil, ratchetError(err)
-		}
-		return &Message{Type: TypeSignal, Bytes: raw}, nil
-	}
-	if stale(pending.Created, d.now()) {
-		return nil, ErrStale
-	}
-	raw, err := s.Encrypt(plaintext, binding(d.address, peer))
-	if err != nil {
-		return nil, ratchetError(err)
-	}
-	local, err := s.LocalIdentity()
-	if err != nil {
-		return nil, corrupt(err)
-	}
-	out := wire.PreKeySignalMessage{
-		Version:        byte(s.Version()),
-		RegistrationID: s.LocalRegistrationID(),
-		HasPreKeyID:    pending.HasPreKey,
-		PreKeyID:       pending.PreKeyID,
-		SignedPreKeyID: pending.SignedPreKeyID,
-		HasKEM:         len(pending.KEMCiphertext) > 0,
-		KEMPreKeyID:    pending.KEMPreKeyID,
-		KEMCiphertext:  pending.KEMCiphertext,
-		BaseKey:        pending.BaseKey,
-		IdentityKey:    local.Bytes(),
-		MessageBytes:   raw,
-	}
-	return &Message{Type: TypePreKey, Bytes: wire.AppendPreKeySignalMessage(nil, &out)}, nil
-}
-
-// stale reports whether a session created at a time in seconds is older than
-// 30 days at now in milliseconds; exactly 30 days is not (wire-core, 7.6).
-func stale(created int64, now uint64) bool {
-	if created < 0 || created > 1<<50 {
-		return false
-	}
-	at := uint64(created) * 1000
-	return now > at && now-at > uint64(staleAfter.Milliseconds())
 }

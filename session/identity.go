@@ -21,35 +21,63 @@ type PeerIdentity struct {
 	Seen keys.IdentityKey
 }
 
-// A trust is the record "identity" of a peer device within an operation.
-type trust struct {
-	t     *Tx
+// A standing is what the record "identity" says of a peer device.
+type standing struct {
+	d     *Device // of which it needs who that is
 	peer  Address
 	known bool
 	rec   wire.Identity
 }
 
-func (t *Tx) trust(peer Address) (trust, error) {
-	tr := trust{t: t, peer: peer}
-	body, ok, err := t.get(t.d.identityKey(peer))
-	if err != nil || !ok {
-		return tr, err
+// read reads the value of the record; nil: none.
+func (st *standing) read(value []byte) error {
+	if value == nil {
+		return nil
 	}
-	if tr.rec, err = wire.ParseIdentity(body); err != nil {
-		return tr, corrupt(err)
+	body, err := unformat(kindIdentity, value)
+	if err != nil {
+		return err
 	}
-	tr.known = true
-	return tr, nil
+	if st.rec, err = wire.ParseIdentity(body); err != nil {
+		return corrupt(err)
+	}
+	st.known = true
+	return nil
 }
 
 // accepts reports whether key is the accepted one; the first key ever is.
-func (tr *trust) accepts(key keys.IdentityKey) bool {
-	return !tr.known || string(tr.rec.Accepted) == string(key.Bytes())
+func (st *standing) accepts(key keys.IdentityKey) bool {
+	return !st.known || string(st.rec.Accepted) == string(key.Bytes())
 }
 
 // settled reports whether the newest handshake came from the accepted key.
-func (tr *trust) settled() bool {
-	return !tr.known || string(tr.rec.Accepted) == string(tr.rec.Seen)
+func (st *standing) settled() bool {
+	return !st.known || string(st.rec.Accepted) == string(st.rec.Seen)
+}
+
+// accept makes key the accepted one.
+func (st *standing) accept(key keys.IdentityKey, now uint64) {
+	st.rec = wire.Identity{Accepted: key.Bytes(), AcceptedAt: now, Seen: key.Bytes()}
+	st.known = true
+}
+
+func (st *standing) acceptedKey() keys.IdentityKey { return identityOf(st.rec.Accepted) }
+
+// refuse is the error of a send that the record forbids.
+func (st *standing) refuse(seen keys.IdentityKey) error {
+	return &UntrustedIdentityError{Address: st.peer, Accepted: st.acceptedKey(), Seen: seen}
+}
+
+// A trust is the record "identity" of a peer device within an operation.
+type trust struct {
+	standing
+	t *Tx
+}
+
+func (t *Tx) trust(peer Address) (trust, error) {
+	tr := trust{t: t, standing: standing{d: t.d, peer: peer}}
+	err := tr.read(t.value(t.d.identityKey(peer)))
+	return tr, err
 }
 
 // rely makes the outcome depend on the record; where there is none yet, key
@@ -62,10 +90,9 @@ func (tr *trust) rely(key keys.IdentityKey, now uint64) {
 	tr.accept(key, now)
 }
 
-// accept makes key the accepted one.
+// accept makes key the accepted one, in the record.
 func (tr *trust) accept(key keys.IdentityKey, now uint64) {
-	tr.rec = wire.Identity{Accepted: key.Bytes(), AcceptedAt: now, Seen: key.Bytes()}
-	tr.known = true
+	tr.standing.accept(key, now)
 	tr.write()
 	tr.t.check(tr.t.d.peerKey(tr.peer))
 }
@@ -86,13 +113,6 @@ func (tr *trust) see(key keys.IdentityKey, now uint64) []Event {
 
 func (tr *trust) write() {
 	tr.t.put(tr.t.d.identityKey(tr.peer), wire.AppendIdentity(nil, &tr.rec))
-}
-
-func (tr *trust) acceptedKey() keys.IdentityKey { return identityOf(tr.rec.Accepted) }
-
-// refuse is the error of a send that the record forbids.
-func (tr *trust) refuse(seen keys.IdentityKey) error {
-	return &UntrustedIdentityError{Address: tr.peer, Accepted: tr.acceptedKey(), Seen: seen}
 }
 
 // identityOf returns the zero key for a record without one.

@@ -307,20 +307,27 @@ func (t *Tx) entry(k keystore.Key) *entry {
 // get returns the body of a loaded record, as it will be; ok is false where
 // there is none. The body is not written to.
 func (t *Tx) get(k keystore.Key) (body []byte, ok bool, err error) {
-	e := t.entry(k)
-	value := e.rec.Value
-	switch e.op {
-	case keystore.Put:
-		value = e.value
-	case keystore.Delete:
+	value := t.value(k)
+	if value == nil {
 		return nil, false, nil
-	default:
-		if e.rec.Version == 0 {
-			return nil, false, nil
-		}
 	}
 	body, err = unformat(k.Kind, value)
 	return body, err == nil, err
+}
+
+// value returns the value of a loaded record, as it will be: nil where there is
+// none, and nothing of a damaged one. It is not written to.
+func (t *Tx) value(k keystore.Key) []byte {
+	e := t.entry(k)
+	switch {
+	case e.op == keystore.Put:
+		return e.value
+	case e.op == keystore.Delete, e.rec.Version == 0:
+		return nil
+	case e.rec.Value == nil:
+		return []byte{}
+	}
+	return e.rec.Value
 }
 
 // unformat returns the body of a record value.
@@ -332,6 +339,11 @@ func unformat(kind string, value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s record of format %d", keystore.ErrNewerFormat, kind, value[0])
 	}
 	return value[1:], nil
+}
+
+// formatted returns the record value of a body.
+func formatted(body []byte) []byte {
+	return append(append(make([]byte, 0, 1+len(body)), format), body...)
 }
 
 // has reports whether a loaded record exists, or will.
@@ -388,7 +400,7 @@ func (t *Tx) expect(k keystore.Key, version uint64) {
 
 // put sets the body of a record.
 func (t *Tx) put(k keystore.Key, body []byte) {
-	t.set(k, append(append(make([]byte, 0, 1+len(body)), format), body...))
+	t.set(k, formatted(body))
 }
 
 // set sets the value of a record: prefix and body.
