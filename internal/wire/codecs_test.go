@@ -172,6 +172,7 @@ var (
 	roundUpkeep      = value(wire.ParseUpkeep, wire.AppendUpkeep)
 	roundAccepted    = value(wire.ParseIdentity, wire.AppendIdentity)
 	roundStaged      = value(wire.ParseStaged, wire.AppendStaged)
+	roundSent        = value(wire.ParseSent, wire.AppendSent)
 	roundEvent       = value(wire.ParseEvent, wire.AppendEvent)
 	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
 	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
@@ -300,6 +301,15 @@ func eventFields() []fld {
 	return []fld{num32(1, 2), raw(2, []byte("alice")), num32(3, 127), raw(4, key33(1)), raw(5, key33(2)), num64(6, 1<<41)}
 }
 
+func sentFields() []fld {
+	return []fld{raw(1, seq(9)), num64(2, 1<<41), raw(3, []byte("bob")), sub(4, recipientFields()).many(),
+		sub(4, recipientFields()[2:3]).many()}
+}
+
+func recipientFields() []fld {
+	return []fld{raw(1, []byte("alice")), num32(2, 127), raw(3, seq(8)).must(), num32(4, 5)}
+}
+
 func peerDeviceFields() []fld { return []fld{num32(1, 127), num32(2, 16380), num64(3, 1<<41)} }
 
 // deviceCodecs are the bodies of a Device's own records.
@@ -315,8 +325,10 @@ func deviceCodecs() []codec {
 		{name: "Event", fields: eventFields(), round: roundEvent, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex/Note", fields: noteFields(), frame: in(nil, 2), round: roundIndex},
-		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1)}, round: roundPeer, limit: wire.MaxDeviceRecord},
+		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1), num64(3, 1<<41)}, round: roundPeer, limit: wire.MaxDeviceRecord},
 		{name: "Peer/Device", fields: peerDeviceFields(), frame: in(nil, 1), round: roundPeer},
+		{name: "Sent", fields: sentFields(), round: roundSent, limit: wire.MaxDeviceRecord},
+		{name: "Sent/Recipient", fields: recipientFields(), frame: in(nil, 4), round: roundSent},
 	}
 }
 
