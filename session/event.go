@@ -27,6 +27,10 @@ const (
 	// PreKeysLow: fewer one-time prekeys are left than the policy wants.
 	// Upload what Upkeep returns. It has no Address.
 	PreKeysLow
+	// DeviceAdded: a user whose devices were known has one more, or again.
+	DeviceAdded
+	// DeviceRemoved: a device of a user is gone, and gets no more messages.
+	DeviceRemoved
 )
 
 // An EventID names an Event that belongs to no message. The zero value is

@@ -39,6 +39,8 @@ const (
 	kindMark       = "mark"
 	kindEvent      = "event"
 	kindRestore    = "restore"
+	kindSent       = "sent"
+	kindRetry      = "retry"
 )
 
 func (d *Device) key(kind, owner, name string) keystore.Key {
@@ -86,6 +88,14 @@ func (d *Device) markKey(day uint64, id MessageID) keystore.Key {
 func (d *Device) eventKey(owner string, id EventID) keystore.Key {
 	return d.key(kindEvent, owner, hex.EncodeToString(id[:]))
 }
+
+// sentKey names the copy of a message by when it was sent, in milliseconds since
+// 1970.
+func (d *Device) sentKey(sentAt uint64) keystore.Key {
+	return d.key(kindSent, ownOwner, strconv.FormatUint(sentAt, 10))
+}
+
+func (d *Device) retryKey(a Address) keystore.Key { return d.key(kindRetry, a.User, deviceName(a)) }
 
 // sessionKeys are the records that a message to or from a peer device needs
 // at least, those of the gate among them.

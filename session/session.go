@@ -81,6 +81,15 @@ type Options struct {
 	// process took the device up meanwhile, what it did there counts, and what it
 	// did here does not.
 	Restored func(*Tx) error
+	// Directory is asked for devices and their bundles; nil is none: what needs
+	// it fails, device by device.
+	Directory Directory
+	// RetryFor is how long copies of what Send sent are kept, for those who could
+	// not read it: 0 is 14 days, and less than that is not at all. Content of more
+	// than 64 KiB is never kept.
+	RetryFor time.Duration
+	// RetryCopies is how many such copies are kept at most; 0 is 1,000.
+	RetryCopies int
 }
 
 // An Account is who a new Device is. It may hold a secret, and prints as
