@@ -39,6 +39,8 @@ type gembokEnd struct {
 	peer   session.Address
 	party  *officialEnd
 	away   bool
+	// published is what a directory has left of the device's prekeys.
+	published *x3dh.Publication
 }
 
 type officialEnd struct {
@@ -70,12 +72,17 @@ func newOfficial(t *testing.T, p *interop.Peer, own, peer interop.Address) *offi
 }
 
 func (e *gembokEnd) bundle(t *testing.T, oneTime bool) *x3dh.Bundle {
-	p, err := e.device.Publish(context.Background())
-	require.NoError(t, err)
-	if !oneTime {
-		p.PreKeys, p.KEMPreKeys = nil, nil
+	if e.published == nil {
+		var err error
+		e.published, err = e.device.Publish(context.Background())
+		require.NoError(t, err)
 	}
-	return p.Take()
+	if oneTime {
+		return e.published.Take()
+	}
+	lasting := *e.published
+	lasting.PreKeys, lasting.KEMPreKeys = nil, nil
+	return lasting.Take()
 }
 
 func (e *gembokEnd) begin(t *testing.T, b *x3dh.Bundle) {
