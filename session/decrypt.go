@@ -58,11 +58,16 @@ type Received struct {
 	NoOneTimePreKey bool
 	// Redelivered says that this result was given before, and not acknowledged.
 	Redelivered bool
-	Plaintext   []byte
-	Note        []byte // of the gate
-	Events      []Event
-	ReceivedAt  time.Time // when it was decrypted
-	Expires     time.Time // as DecryptOptions had it
+	// Plaintext is what was encrypted; with Options.Content the encoded Content,
+	// without padding.
+	Plaintext []byte
+	// Content is what Plaintext says, and points into it; nil without
+	// Options.Content.
+	Content    *Content
+	Note       []byte // of the gate
+	Events     []Event
+	ReceivedAt time.Time // when it was decrypted
+	Expires    time.Time // as DecryptOptions had it
 }
 
 // Decrypt decrypts a message that came from a peer device. The result is
@@ -71,7 +76,9 @@ type Received struct {
 // that it is ErrDuplicate.
 //
 // Errors: ErrMalformed, ErrVersion, ErrTooLarge and ErrKey for bytes that are
-// no message; ErrNoSession; ErrDuplicate; ErrTooFar; ErrExhausted;
+// no message; ErrMalformed, too, with Options.Content for a message that is
+// authentic and has no Content in it, or one that says that the own account sent
+// it, and did not come from there; ErrNoSession; ErrDuplicate; ErrTooFar; ErrExhausted;
 // ErrTooExpensive; PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;
 // ErrZeroAgreement; ErrAuth for all that depends on a secret; ErrCorrupt
 // beside it when a stored session is damaged; keystore.ErrCommitUnknown. After
@@ -193,6 +200,9 @@ func (in *inbound) run(t *Tx) (*Received, error) {
 		return nil, in.late(err)
 	}
 	r.ID, r.From, r.Expires = in.id, in.from, in.opts.Expires
+	if err := in.d.strip(r); err != nil {
+		return nil, err
+	}
 	return r, t.stage(r)
 }
 

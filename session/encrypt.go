@@ -107,9 +107,11 @@ func (d *Device) params(peer Address, remote keys.IdentityKey, regID uint32, bas
 }
 
 // Encrypt encrypts plaintext, of 0 to 64 MiB, for a peer device on the current
-// session. Until the peer's first answer the message is a TypePreKey.
+// session. Until the peer's first answer the message is a TypePreKey. With
+// Options.Content the plaintext is what Content.Bytes returns; with the padding
+// that it gets it may have 64 MiB.
 //
-// Errors: ErrNoSession; ErrStale; UntrustedIdentityError while the newest
+// Errors: ErrMalformed where it is no Content; ErrNoSession; ErrStale; UntrustedIdentityError while the newest
 // identity key seen is not the accepted one; those of the gate; ErrTooLarge;
 // ErrExhausted; ErrCorrupt; keystore.ErrCommitUnknown. After an error no
 // ciphertext leaves. The state is as before, but for the last error, after
@@ -117,6 +119,9 @@ func (d *Device) params(peer Address, remote keys.IdentityKey, regID uint32, bas
 func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*Message, error) {
 	peer, err := peer.canonical()
 	if err != nil {
+		return nil, err
+	}
+	if plaintext, err = d.outgoing(peer, plaintext); err != nil {
 		return nil, err
 	}
 	var out *Message

@@ -71,6 +71,11 @@ type Options struct {
 	SelfJump uint32
 	// PreKeys says how many prekeys there are, and for how long.
 	PreKeys PreKeyPolicy
+	// Content says what a plaintext is: bytes that are the app's alone, or with
+	// Content true an encoded Content, which is padded, so that the length of a
+	// message tells little of what is in it. It is for the whole life of a
+	// device, and both ends of a conversation have the same.
+	Content bool
 	// Gate is asked before a message leaves, and sees what arrives; nil is
 	// none.
 	Gate Gate

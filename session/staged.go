@@ -56,6 +56,9 @@ func (id MessageID) name() string {
 // The staged record and those of sessionKeys are loaded.
 func (t *Tx) stage(r *Received) error {
 	d, now := t.d, t.d.now()
+	if err := d.understand(r); err != nil {
+		return err
+	}
 	if err := t.judgeReceived(r); err != nil {
 		return err
 	}
@@ -131,6 +134,9 @@ func (t *Tx) again(k keystore.Key, id MessageID) (*Received, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if err := t.d.understand(r); err != nil {
+		return nil, corrupt(err)
 	}
 	return r, nil
 }

@@ -126,6 +126,9 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	if plaintext, err = t.d.outgoing(to, plaintext); err != nil {
+		return nil, err
+	}
 	keys := t.d.sessionKeys(to)
 	if err := t.loadBeside(t.d.sessionKey(to), keys...); err != nil {
 		return nil, err
@@ -251,8 +254,10 @@ func (t *Tx) Staged(from Address, inner []byte) (*Received, error) {
 // Stage stores a message that a feature decrypted, of which inner are the bytes
 // that no one can change, until it is acknowledged: what Decrypt does with its
 // own. R has From, Identity, Accepted, Plaintext and perhaps Expires and
-// Events; Stage sets ID, ReceivedAt and Note, and adds events of the gate: f
-// makes it anew when it runs again. One that is staged already is ErrDuplicate.
+// Events; Stage sets ID, ReceivedAt, Content and Note, and adds events of the
+// gate: f makes it anew when it runs again. One that is staged already is
+// ErrDuplicate, and with Options.Content a Plaintext, here without padding, that
+// is none ErrMalformed.
 func (t *Tx) Stage(r *Received, inner []byte) error {
 	if r == nil {
 		return fmt.Errorf("%w: no message", ErrMalformed)
