@@ -35,15 +35,17 @@ var coins = map[string][]int{
 	"Upkeep on another day":           slices.Concat([]int{curveKey, curveKey, eventID}, lastingKeys),
 	"Upkeep at the end of their time": slices.Concat([]int{curveKey, curveKey, eventID}, lastingKeys),
 	// base key, secret, first ratchet key
-	"Begin":         {curveKey, kemSecret, curveKey},
-	"Begin again":   {curveKey, kemSecret, curveKey},
-	"Begin anew":    {curveKey, kemSecret, curveKey},
-	"Encrypt first": {braidOwner},
+	"Begin":                    {curveKey, kemSecret, curveKey},
+	"Begin again":              {curveKey, kemSecret, curveKey},
+	"Begin anew":               {curveKey, kemSecret, curveKey},
+	"Encrypt first":            {braidOwner},
+	"Begin with an own device": {curveKey, kemSecret, curveKey},
 	// each is a DH step
 	"Decrypt first":                  {curveKey},
 	"Decrypt first, accepted before": {curveKey},
 	"Decrypt first, last resort":     {curveKey},
 	"Decrypt first, other key":       {curveKey},
+	"Decrypt first, own, other key":  {curveKey},
 	"Decrypt renewal":                {curveKey},
 	"Decrypt large":                  {curveKey},
 	"Decrypt at a gate":              {curveKey},
@@ -54,7 +56,7 @@ var coins = map[string][]int{
 }
 
 func TestRNG_01_Coins(t *testing.T) {
-	for _, op := range slices.Concat(operations, upkeeps, restores) {
+	for _, op := range everyOperation() {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			require.Equal(t, coins[op.name], testutil.Coins(t, func() []byte {

@@ -3,7 +3,6 @@ package session_test
 import (
 	"context"
 	"iter"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,7 +48,7 @@ func damage(r keystore.Record) bool { return r.Version != 0 && len(r.Value) == 0
 // A record that its store says to be damaged is like one that does not decode:
 // it harms only what needs it, whichever operation meets it.
 func TestDamagedRecordsHarmNoOther(t *testing.T) {
-	for _, op := range slices.Concat(operations, upkeeps, restores) {
+	for _, op := range everyOperation() {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			done := map[string]bool{"self": true} // without it there is no Device

@@ -34,9 +34,9 @@ type Message struct {
 // current one, and one that was current is archived. The first identity key
 // of a device is trusted.
 //
-// Errors: ErrMalformed for a bundle of another device; UntrustedIdentityError
-// for another identity key than the accepted one; ErrSignature and
-// ErrZeroAgreement of package x3dh.
+// Errors: ErrMalformed for a bundle of another device; ErrBlocked;
+// UntrustedIdentityError for another identity key than the accepted one;
+// ErrSignature and ErrZeroAgreement of package x3dh.
 func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) error {
 	peer, err := peer.canonical()
 	if err != nil {
@@ -47,6 +47,9 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 	}
 	return d.run(ctx, peer.String(), func(t *Tx) error {
 		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
+			return err
+		}
+		if err := t.mayReach(peer.User); err != nil {
 			return err
 		}
 		tr, err := t.trust(peer)
@@ -70,7 +73,6 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 		b.renew(s)
 		b.write()
 		tr.rely(bundle.IdentityKey, d.now())
-		t.check(d.peerKey(peer))
 		return nil
 	})
 }
@@ -111,11 +113,12 @@ func (d *Device) params(peer Address, remote keys.IdentityKey, regID uint32, bas
 // Options.Content the plaintext is what Content.Bytes returns; with the padding
 // that it gets it may have 64 MiB.
 //
-// Errors: ErrMalformed where it is no Content; ErrNoSession; ErrStale; UntrustedIdentityError while the newest
-// identity key seen is not the accepted one; those of the gate; ErrTooLarge;
-// ErrExhausted; ErrCorrupt; keystore.ErrCommitUnknown. After an error no
-// ciphertext leaves. The state is as before, but for the last error, after
-// which a counter may have been passed over.
+// Errors: ErrMalformed where it is no Content; ErrBlocked; ErrNoSession; ErrStale;
+// UntrustedIdentityError while the newest identity key seen is not the accepted
+// one; those of the gate; ErrTooLarge; ErrExhausted; ErrCorrupt;
+// keystore.ErrCommitUnknown. After an error no ciphertext leaves. The state is
+// as before, but for the last error, after which a counter may have been passed
+// over.
 func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*Message, error) {
 	peer, err := peer.canonical()
 	if err != nil {
@@ -141,6 +144,9 @@ func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*
 
 // encrypt is Encrypt on loaded records.
 func (d *Device) encrypt(t *Tx, peer Address, plaintext []byte) (*Message, error) {
+	if err := t.mayReach(peer.User); err != nil {
+		return nil, err
+	}
 	l := t.letter(peer)
 	if err := l.open(); err != nil {
 		return nil, err

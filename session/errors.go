@@ -30,7 +30,7 @@ var (
 	// ErrStale reports a session that the peer never answered in 30 days.
 	// Begin a new one from a bundle; receiving on it goes on.
 	ErrStale = errors.New("session: unanswered session too old")
-	// ErrBlocked reports that nothing is sent to a user who is blocked.
+	// ErrBlocked reports a send to a user that is blocked. Block lifts it.
 	ErrBlocked = errors.New("session: user is blocked")
 	// ErrRegistrationID reports a registration id outside 1 to 16380.
 	ErrRegistrationID = errors.New("session: registration id out of range")

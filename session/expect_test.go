@@ -27,8 +27,8 @@ var relied = map[string]string{
 	"Bundle":                          "+kem +nextid +prekey",
 	"Begin":                           "+identity +session =peer",
 	"Begin again":                     "+archive +session =identity =peer",
-	"Encrypt":                         "+session =identity",
-	"Encrypt first":                   "+session =identity",
+	"Encrypt":                         "+session =identity =peer",
+	"Encrypt first":                   "+session =identity =peer",
 	"Decrypt first":                   "+identity +session +staged -kem -prekey =peer =signed",
 	"Decrypt first, accepted before":  "+session +staged -kem -prekey =identity =peer =signed",
 	"Decrypt first, last resort":      "+basekey +identity +session +staged =lastresort =peer =signed",
@@ -51,14 +51,19 @@ var relied = map[string]string{
 	"Update":                          "+draft +event +session +staged =identity =peer",
 	"Update of a feature":             "+body +staged =draft =peer",
 	"Decrypt at a gate":               "+seen +session +staged =identity =paid =peer",
-	"Encrypt at a gate":               "+session =identity =paid =seen",
+	"Encrypt at a gate":               "+session =identity =paid =peer =seen",
+	"Block":                           "+peer",
+	"Block no more":                   "+peer",
+	"Verify":                          "+identity",
+	"Begin with an own device":        "+identity +session =peer",
+	"Decrypt first, own, other key":   "+archive +identity +session +staged -kem -prekey =peer =signed",
 	"CheckGeneration":                 "+restore",
 	"AfterRestore":                    "+archive +draft +lastresort +nextid +session +signed -kem -prekey -restore =peer",
 }
 
 func TestCommitsExpectWhatTheyReliedOn(t *testing.T) {
 	signs := map[keystore.Op]string{keystore.Put: "+", keystore.Delete: "-", keystore.Check: "="}
-	for _, op := range slices.Concat(operations, upkeeps, restores) {
+	for _, op := range everyOperation() {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			tr := try(t, s, run)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -41,7 +40,7 @@ func (tr *trial) digest(t *testing.T) [32]byte { return testutil.StoreDigest(t, 
 // Whatever a store does at whichever call: an operation changes nothing, or
 // does all of it, and the same operation works when the store does.
 func TestStoreFaults(t *testing.T) {
-	for _, op := range slices.Concat(operations, upkeeps, restores) {
+	for _, op := range everyOperation() {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			good := try(t, s, run)

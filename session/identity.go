@@ -16,6 +16,9 @@ import (
 type PeerIdentity struct {
 	Accepted   keys.IdentityKey
 	AcceptedAt time.Time
+	// Verified says that the user has compared Accepted with the peer's own,
+	// which Verify notes.
+	Verified bool
 	// Seen is the key of the newest handshake. While it is not Accepted, sends
 	// are refused.
 	Seen keys.IdentityKey
@@ -45,10 +48,18 @@ func (st *standing) read(value []byte) error {
 	return nil
 }
 
-// accepts reports whether key is the accepted one; the first key ever is.
+// accepts reports whether key is the accepted one; the first key ever is, but
+// for a device of the own account, which has the own key until another is
+// accepted.
 func (st *standing) accepts(key keys.IdentityKey) bool {
-	return !st.known || string(st.rec.Accepted) == string(key.Bytes())
+	if !st.known {
+		return !st.own() || key.Equal(st.d.Identity())
+	}
+	return string(st.rec.Accepted) == string(key.Bytes())
 }
+
+// own reports whether the peer is a device of the own account.
+func (st *standing) own() bool { return st.peer.User == st.d.address.User }
 
 // settled reports whether the newest handshake came from the accepted key.
 func (st *standing) settled() bool {
@@ -57,11 +68,17 @@ func (st *standing) settled() bool {
 
 // accept makes key the accepted one.
 func (st *standing) accept(key keys.IdentityKey, now uint64) {
-	st.rec = wire.Identity{Accepted: key.Bytes(), AcceptedAt: now, Seen: key.Bytes()}
+	verified := st.rec.Verified && st.accepts(key)
+	st.rec = wire.Identity{Accepted: key.Bytes(), AcceptedAt: now, Seen: key.Bytes(), Verified: verified}
 	st.known = true
 }
 
-func (st *standing) acceptedKey() keys.IdentityKey { return identityOf(st.rec.Accepted) }
+func (st *standing) acceptedKey() keys.IdentityKey {
+	if !st.known && st.own() {
+		return st.d.Identity()
+	}
+	return identityOf(st.rec.Accepted)
+}
 
 // refuse is the error of a send that the record forbids.
 func (st *standing) refuse(seen keys.IdentityKey) error {
@@ -81,9 +98,9 @@ func (t *Tx) trust(peer Address) (trust, error) {
 }
 
 // rely makes the outcome depend on the record; where there is none yet, key
-// is trusted on first use.
+// is trusted on first use, if it may be.
 func (tr *trust) rely(key keys.IdentityKey, now uint64) {
-	if tr.known {
+	if tr.known || !tr.accepts(key) {
 		tr.t.check(tr.t.d.identityKey(tr.peer))
 		return
 	}
@@ -99,6 +116,9 @@ func (tr *trust) accept(key keys.IdentityKey, now uint64) {
 
 // see notes the key of a handshake, and reports a change once.
 func (tr *trust) see(key keys.IdentityKey, now uint64) []Event {
+	if !tr.known && !tr.accepts(key) {
+		tr.accept(tr.t.d.Identity(), now)
+	}
 	if !tr.known || string(tr.rec.Seen) == string(key.Bytes()) {
 		tr.rely(key, now)
 		return nil
@@ -140,13 +160,15 @@ func (d *Device) PeerIdentity(ctx context.Context, peer Address) (PeerIdentity, 
 	return PeerIdentity{
 		Accepted:   tr.acceptedKey(),
 		AcceptedAt: time.UnixMilli(int64(tr.rec.AcceptedAt)),
+		Verified:   tr.rec.Verified,
 		Seen:       identityOf(tr.rec.Seen),
 	}, nil
 }
 
 // AcceptIdentity makes key the accepted identity key of a peer device. A
 // current session under another key is archived; the newest one under this
-// key, if there is one, becomes the current one. The zero key is keys.ErrKey.
+// key, if there is one, becomes the current one. A key other than the one
+// before is not verified. The zero key is keys.ErrKey.
 func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.IdentityKey) error {
 	peer, err := peer.canonical()
 	if err != nil {
@@ -169,6 +191,41 @@ func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.Iden
 		}
 		tr.accept(key, d.now())
 		return b.reorder(key, d.now())
+	})
+}
+
+// Verify notes that the user has compared the accepted identity key of a peer
+// device with the peer's own, or takes that back; PeerIdentity tells it. Key is
+// the one that was compared. It changes nothing else, and goes when another key
+// is accepted.
+//
+// Errors: keys.ErrKey for the zero key; IdentityMismatchError when key is not
+// the accepted one, or none is; those of the store. After an error nothing
+// changed.
+func (d *Device) Verify(ctx context.Context, peer Address, key keys.IdentityKey, verified bool) error {
+	peer, err := peer.canonical()
+	if err != nil {
+		return err
+	}
+	if key.IsZero() {
+		return fmt.Errorf("%w: no identity key", keys.ErrKey)
+	}
+	return d.run(ctx, peer.String(), func(t *Tx) error {
+		if err := t.load(d.identityKey(peer)); err != nil {
+			return err
+		}
+		tr, err := t.trust(peer)
+		if err != nil {
+			return err
+		}
+		if !tr.known || !tr.accepts(key) {
+			return &IdentityMismatchError{Address: peer, Expected: identityOf(tr.rec.Accepted), Seen: key}
+		}
+		if tr.rec.Verified != verified {
+			tr.rec.Verified = verified
+			tr.write()
+		}
+		return nil
 	})
 }
 

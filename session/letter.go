@@ -45,13 +45,10 @@ func (t *Tx) post(l *letter) {
 	t.set(t.d.sessionKey(l.peer), l.session)
 	if l.first {
 		t.set(t.d.identityKey(l.peer), l.identity)
-		t.check(t.d.peerKey(l.peer))
 	} else {
 		t.check(t.d.identityKey(l.peer))
 	}
-	if l.bundle != nil {
-		t.check(t.d.peerKey(l.peer))
-	}
+	t.check(t.d.peerKey(l.peer)) // it says who is blocked
 	t.bound = true
 }
 

@@ -227,7 +227,7 @@ var misbehaviours = []fault{
 // nothing is half changed; no lock is left behind, and the operation works once
 // the store does.
 func TestSTO_13_StoreMisbehaves(t *testing.T) {
-	for _, op := range slices.Concat(operations, upkeeps, restores) {
+	for _, op := range everyOperation() {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			once, again := newMishap(t, s, run, false), newMishap(t, s, run, true)

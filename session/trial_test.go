@@ -203,6 +203,8 @@ func TestRAT_10_WhoIsSelf(t *testing.T) {
 	// Nor does the same name with another key.
 	p := strangers(t)
 	p.bob = newSide(t, session.Address{User: aliceAddress.User, Device: 1}, nil, p.alice.opts)
+	require.NoError(t, p.alice.AcceptIdentity(ctx, p.bob.Address(), p.bob.Identity()))
+	require.NoError(t, p.bob.AcceptIdentity(ctx, p.alice.Address(), p.alice.Identity()))
 	p.alice.begin(t, p.bob)
 	p.goesOn(t)
 	var w wire.SPQRState
