@@ -3,8 +3,12 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
@@ -71,9 +75,211 @@ type Peer struct {
 
 // Peer returns what is known of a user: nothing but the name when that is
 // nothing. The Directory is not asked.
+//
+// Errors: ErrMalformed for a name, ErrCorrupt, keystore.ErrNewerFormat.
 func (d *Device) Peer(ctx context.Context, user string) (*Peer, error) {
-	return nil, errors.ErrUnsupported
+	user, err := userName(user)
+	if err != nil {
+		return nil, err
+	}
+	t := d.begin(ctx)
+	t.always = true
+	if err := t.load(d.peerKey(Address{User: user})); err != nil {
+		return nil, err
+	}
+	r, err := t.roster(user)
+	if err != nil {
+		return nil, err
+	}
+	return r.peer(), nil
 }
 
-// Refresh asks the Directory anew for the devices of users.
-func (d *Device) Refresh(ctx context.Context, users ...string) error { return errors.ErrUnsupported }
+// Refresh asks the Directory anew for the devices of users: what is to be done
+// when a server says that they changed. Send asks once for each user. With what
+// is different come the events DeviceAdded and DeviceRemoved, and the sessions
+// with devices that are gone are archived.
+//
+// Errors: ErrMalformed for a name; one that joins a DirectoryError for each user
+// of whom there was no list, which changes nothing for him, and ErrCorrupt and
+// keystore.ErrNewerFormat for records; the others of the users are refreshed.
+// After an error of the store or of ctx nobody is.
+func (d *Device) Refresh(ctx context.Context, users ...string) error {
+	users, err := userNames(users)
+	if err != nil || len(users) == 0 {
+		return err
+	}
+	lists, err := d.lists(ctx, users)
+	if err != nil {
+		return err
+	}
+	unlock, err := d.lockAll(ctx, d.hinted(users))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var failed []error
+	known := make(map[string][]uint32)
+	err = d.rerun(d.begin(ctx), func(t *Tx) error {
+		failed = nil
+		clear(known)
+		if err := t.load(d.peerKeys(users)...); err != nil {
+			return err
+		}
+		for _, user := range users {
+			r, err := t.roster(user)
+			if l := lists[user]; err == nil && l.err != nil {
+				err = l.err
+			}
+			if err != nil {
+				failed = append(failed, err)
+				continue
+			}
+			if err := r.adopt(lists[user].devices); err != nil {
+				return err
+			}
+			r.write()
+			known[user] = r.ids()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.hint(known)
+	return errors.Join(failed...)
+}
+
+// userNames returns the one spelling of each name, in order, none twice.
+func userNames(users []string) ([]string, error) {
+	out := make([]string, 0, len(users))
+	for _, user := range users {
+		user, err := userName(user)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, user)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// A listing is what the Directory said of a user's devices, in order, or why
+// not.
+type listing struct {
+	devices []wire.PeerDevice
+	err     error
+}
+
+// lists asks the Directory for the devices of users. The error is that of ctx.
+func (d *Device) lists(ctx context.Context, users []string) (map[string]listing, error) {
+	found := make([][]PeerDevice, len(users))
+	errs := d.consult(ctx, len(users), func(dir Directory, i int) (err error) {
+		found[i], err = dir.Devices(ctx, users[i])
+		return err
+	})
+	out := make(map[string]listing, len(users))
+	for i, user := range users {
+		var l listing
+		if l.err = errs[i]; l.err == nil {
+			l.devices, l.err = checkList(found[i])
+		}
+		if l.err != nil {
+			l = listing{err: &DirectoryError{User: user, Err: l.err}}
+		}
+		out[user] = l
+	}
+	return out, ctx.Err()
+}
+
+// checkList reads a list of a user's devices, which may be in any order.
+func checkList(list []PeerDevice) ([]wire.PeerDevice, error) {
+	if len(list) > maxDevices {
+		return nil, fmt.Errorf("%w: %d devices", ErrMalformed, len(list))
+	}
+	out := make([]wire.PeerDevice, 0, len(list))
+	for _, p := range list {
+		switch {
+		case p.Device < 1 || p.Device > maxDevices:
+			return nil, fmt.Errorf("%w: device %d", ErrMalformed, p.Device)
+		case p.RegistrationID < 1 || p.RegistrationID > maxRegistrationID:
+			return nil, fmt.Errorf("%w: %d", ErrRegistrationID, p.RegistrationID)
+		case slices.ContainsFunc(out, func(q wire.PeerDevice) bool { return q.ID == p.Device }):
+			return nil, fmt.Errorf("%w: device %d twice", ErrMalformed, p.Device)
+		}
+		out = append(out, wire.PeerDevice{ID: p.Device, RegistrationID: p.RegistrationID})
+	}
+	slices.SortFunc(out, func(a, b wire.PeerDevice) int { return int(a.ID) - int(b.ID) })
+	return out, nil
+}
+
+// An offer is the bundle that the Directory gave for a device, or why not.
+type offer struct {
+	bundle *x3dh.Bundle
+	err    error
+}
+
+// offers asks the Directory for the bundles of devices. The error is that of
+// ctx.
+func (d *Device) offers(ctx context.Context, peers []Address) (map[Address]offer, error) {
+	found := make([]*x3dh.Bundle, len(peers))
+	errs := d.consult(ctx, len(peers), func(dir Directory, i int) (err error) {
+		found[i], err = dir.Bundle(ctx, peers[i])
+		return err
+	})
+	out := make(map[Address]offer, len(peers))
+	for i, peer := range peers {
+		err := errs[i]
+		if err == nil {
+			err = checkBundle(found[i], peer)
+		}
+		if err != nil {
+			out[peer] = offer{err: &DirectoryError{User: peer.User, Device: peer.Device, Err: err}}
+			continue
+		}
+		out[peer] = offer{bundle: found[i]}
+	}
+	return out, ctx.Err()
+}
+
+// checkBundle sees that a bundle is for the device that was asked for. Its
+// signatures are verified when a session begins.
+func checkBundle(b *x3dh.Bundle, peer Address) error {
+	switch {
+	case b == nil || b.DeviceID != peer.Device || b.IdentityKey.IsZero():
+		return fmt.Errorf("%w: no bundle of device %d", ErrMalformed, peer.Device)
+	case b.RegistrationID < 1 || b.RegistrationID > maxRegistrationID:
+		return fmt.Errorf("%w: %d", ErrRegistrationID, b.RegistrationID)
+	}
+	return nil
+}
+
+// maxAsked is how many questions a Directory has to answer at once.
+const maxAsked = 8
+
+// consult asks n questions. Each is answered in a goroutine of its own, which
+// may end as it likes, and all have ended when this returns.
+func (d *Device) consult(ctx context.Context, n int, ask func(dir Directory, i int) error) []error {
+	errs := make([]error, n)
+	turns := make(chan struct{}, maxAsked)
+	var all sync.WaitGroup
+	for i := range n {
+		if errs[i] = errNoDirectory; d.opts.Directory == nil {
+			continue
+		}
+		turns <- struct{}{}
+		if errs[i] = ctx.Err(); errs[i] != nil {
+			<-turns
+			continue
+		}
+		errs[i] = errPanicked // or gone
+		all.Go(func() {
+			defer func() {
+				recover()
+				<-turns
+			}()
+			errs[i] = ask(d.opts.Directory, i)
+		})
+	}
+	all.Wait()
+	return errs
+}

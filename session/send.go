@@ -1,9 +1,12 @@
 package session
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 )
@@ -36,6 +39,16 @@ type Sending struct {
 	SentAt time.Time
 	// Results are one for each device, in the order of their addresses.
 	Results []Result
+
+	sentAt  uint64
+	users   []string // in order
+	own     bool     // the account's other devices get it, too
+	exclude []Address
+	content Content
+	plain   []byte // what is encrypted of it, before padding
+	syncTo  string // user or group that the account's other devices are told; "": nobody knows
+	expires uint64
+	rounds  int // of Reconcile
 }
 
 // A Result is what became of a message for one device. Device 0 stands for a
@@ -45,34 +58,204 @@ type Result struct {
 	RegistrationID uint32 // to be submitted with the message
 	Message        *Message
 	// Err is why there is no Message: ErrNoSession, ErrStale, ErrBlocked,
-	// ErrCorrupt, UntrustedIdentityError, DirectoryError.
+	// ErrCorrupt, ErrExhausted, UntrustedIdentityError, DirectoryError.
 	Err error
+
+	hint [wire.HintSize]byte // of the ratchet key it was encrypted under
 }
 
-// A Difference is what a server that got a Sending says of its devices of one
-// user. No device may be named twice.
-type Difference struct {
-	User    string
-	Missing []uint32 // devices of the user without a message
-	Stale   []uint32 // devices that were set up anew: their session is gone
-	Extra   []uint32 // those that are no devices of the user
-}
+// maxCopied is how large a message is at most of which a copy is kept, in bytes.
+const maxCopied = 64 << 10
 
-// ErrUnsettled reports that a server said too often that a Sending is not for
-// the right devices.
-var ErrUnsettled = errors.New("session: server does not agree on the devices")
-
-// Send encrypts a message for all devices of users and the own other ones.
+// Send encrypts a message for all devices of users, and for the other devices
+// of the own account, beginning sessions where there are none. It asks the
+// Directory for the devices of users whom it does not know, and for the bundles
+// of devices without a session, or whose registration id is another one now.
+// What is to be submitted comes back, device by device, with the registration
+// ids that a server can tell from them whether all is current; Reconcile goes on
+// from there. A copy is kept for retries.
+//
+// With Options.Content, c gets SentAt, and the own devices are told to whom it
+// was sent: to the one user, or to SendOptions.Group, without which several users
+// are ErrMalformed if there are own devices to be told. Without it, c has nothing
+// but a Body, which the own devices get, too.
+//
+// What goes wrong with one device or user stands in its Result, and stops
+// nothing else. Errors: ErrMalformed; ErrTooLarge; those of the gate, of all
+// devices it refused; those of the store and of ctx. After an error no ciphertext
+// leaves, and the state is as before, but for keystore.ErrCommitUnknown, after
+// which counters may have been passed over.
 func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOptions) (*Sending, error) {
-	return nil, errors.ErrUnsupported
+	s, err := d.sending(users, c, o)
+	if err != nil {
+		return nil, err
+	}
+	m := &mailing{d: d, s: s, users: s.users, begins: true, address: (*mailing).everybody, settle: (*mailing).all}
+	if _, named := slices.BinarySearch(s.users, d.address.User); s.own && !named {
+		m.users = append(slices.Clone(s.users), d.address.User)
+		slices.Sort(m.users)
+	}
+	var out *Sending
+	m.give = func(t *Tx) { out = withhold(t, s.with(m.results)) }
+	if err := m.run(ctx); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
-// Reconcile encrypts what a server says is missing of a Sending.
-func (d *Device) Reconcile(ctx context.Context, s *Sending, said ...Difference) error {
-	return errors.ErrUnsupported
+// sending reads what Send is given.
+func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, error) {
+	if o == nil {
+		o = new(SendOptions)
+	}
+	s := &Sending{own: !o.NoOwnDevices, syncTo: o.Group, sentAt: d.stamp(0)}
+	var err error
+	if s.users, err = userNames(users); err != nil {
+		return nil, err
+	}
+	for _, a := range o.Exclude {
+		if a, err = a.canonical(); err != nil {
+			return nil, err
+		}
+		s.exclude = append(s.exclude, a)
+	}
+	slices.SortFunc(s.exclude, Address.compare)
+	if len(s.users) == 0 && o.Group == "" || len(o.Group) > maxUser || !utf8.ValidString(o.Group) {
+		return nil, fmt.Errorf("%w: to nobody", ErrMalformed)
+	}
+	if s.plain, err = d.plaintext(c, s.sentAt); err != nil {
+		return nil, err
+	}
+	s.content = *c
+	s.content.Body = bytes.Clone(c.Body)
+	if !o.Expires.IsZero() {
+		s.expires = uint64(max(1, o.Expires.UnixMilli()))
+	}
+	s.tell(d)
+	return s, s.tooLarge(d)
 }
 
-// Accept records that a server took a Sending.
-func (d *Device) Accept(ctx context.Context, s *Sending) error {
-	return errors.ErrUnsupported
+// tell finds out whom the message is to, for the own devices.
+func (s *Sending) tell(d *Device) {
+	others := slices.DeleteFunc(slices.Clone(s.users), func(user string) bool { return user == d.address.User })
+	switch {
+	case s.syncTo != "":
+	case len(others) == 1:
+		s.syncTo = others[0]
+	case len(others) == 0:
+		s.syncTo = d.address.User
+	}
+}
+
+// tooLarge is ErrTooLarge for a message that no device can get.
+func (s *Sending) tooLarge(d *Device) error {
+	n := len(s.plain)
+	if d.opts.Content {
+		n += len(s.syncTo) + 256 // the copy's, and the padding
+	}
+	if n > wire.MaxPlaintext {
+		return fmt.Errorf("%w: message of %d bytes", ErrTooLarge, len(s.plain))
+	}
+	return nil
+}
+
+// with returns s with results.
+func (s *Sending) with(results []Result) *Sending {
+	out := *s
+	out.SentAt, out.Results = moment(s.sentAt), results
+	return &out
+}
+
+// stamp returns a time in milliseconds that this Device gave to no message yet,
+// later than the one after which it is asked for.
+func (d *Device) stamp(after uint64) uint64 {
+	d.memory.mu.Lock()
+	defer d.memory.mu.Unlock()
+	d.memory.stamp = max(d.now(), d.memory.stamp+1, after+1)
+	return d.memory.stamp
+}
+
+// name gives the message a time that none in the store has.
+func (m *mailing) name() error {
+	for step := uint64(0); ; step = 2*step + 1 {
+		k := m.d.sentKey(m.s.sentAt)
+		if err := m.t.load(k); err != nil {
+			return err
+		}
+		if v := m.t.value(k); v == nil || m.copied != nil && bytes.Equal(v, m.copied) { // ours, that nobody knew was committed
+			return nil
+		}
+		m.s.sentAt = m.d.stamp(m.s.sentAt + step)
+		var err error
+		if m.s.plain, err = m.d.plaintext(&m.s.content, m.s.sentAt); err != nil {
+			return err
+		}
+	}
+}
+
+// everybody finds the parcels of a Send.
+func (m *mailing) everybody() error {
+	if err := m.name(); err != nil {
+		return err
+	}
+	for _, user := range m.users {
+		if err := m.user(user); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(m.parcels, func(p *parcel) bool { return p.own(m.d) }) {
+		_, err := m.d.synced(nil, m.s.syncTo) // several users, and no group
+		return err
+	}
+	return nil
+}
+
+// user finds the parcels of a user. What is wrong with him alone fails him alone.
+func (m *mailing) user(user string) error {
+	r, err := m.t.roster(user)
+	if err == nil && r.Blocked {
+		err = ErrBlocked
+	}
+	if err != nil {
+		m.fail(user, err)
+		return nil
+	}
+	if own := user == m.d.address.User; r.ListedAt == 0 || len(r.ids()) == 0 && !own {
+		l, ok := m.lists[user]
+		switch {
+		case !ok:
+			m.unknown = append(m.unknown, user)
+			return nil
+		case l.err == nil && len(l.devices) == 0 && !own:
+			l.err = &DirectoryError{User: user, Err: ErrNoDevice}
+		}
+		if l.err != nil {
+			m.fail(user, l.err)
+			return nil
+		}
+		if err := r.adopt(l.devices); err != nil {
+			return err
+		}
+	}
+	m.rosters = append(m.rosters, r)
+	for _, p := range r.current() {
+		if to := r.address(p.ID); m.mayGet(to) {
+			m.parcels = append(m.parcels, &parcel{to: to, listed: p.RegistrationID, roster: r})
+		}
+	}
+	return nil
+}
+
+func (m *mailing) fail(user string, err error) {
+	m.failed = append(m.failed, Result{To: Address{User: user}, Err: err})
+}
+
+// all are the results of a Send.
+func (m *mailing) all() []Result {
+	out := slices.Grow(m.failed, len(m.parcels))
+	for _, p := range m.parcels {
+		out = append(out, p.result())
+	}
+	slices.SortFunc(out, func(a, b Result) int { return a.To.compare(b.To) })
+	return out
 }

@@ -127,6 +127,7 @@ type Device struct {
 	regID    uint32
 	opts     Options
 	locks    locks
+	memory   memory
 }
 
 // Create makes a new device in store and returns it. The store stays the

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/gembok-e2ee/gembok/keystore"
 )
@@ -33,16 +32,13 @@ func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error)
 		}
 		all = append(all, p)
 	}
-	slices.SortFunc(all, func(a, b Address) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(all, Address.compare)
 	all = slices.Compact(all)
-	if !joined(ctx) {
-		for _, p := range all {
-			if err := d.locks.lock(ctx, p.String()); err != nil {
-				return err
-			}
-			defer d.locks.unlock(p.String())
-		}
+	unlock, err := d.lockAll(ctx, all)
+	if err != nil {
+		return err
 	}
+	defer unlock()
 	t := d.begin(ctx)
 	t.peers, t.once = all, true
 	return d.rerun(t, f)

@@ -1,0 +1,124 @@
+package session
+
+import (
+	"slices"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+// plaintexts are what the devices of others (false) and of the own account
+// (true) get, with padding.
+func (m *mailing) plaintexts() (map[bool][]byte, error) {
+	out := map[bool][]byte{false: m.d.padded(m.s.plain)}
+	if !slices.ContainsFunc(m.parcels, func(p *parcel) bool { return p.own(m.d) }) {
+		return out, nil
+	}
+	copied, err := m.d.synced(m.s.plain, m.s.syncTo)
+	if err != nil {
+		return nil, err
+	}
+	out[true] = m.d.padded(copied)
+	return out, nil
+}
+
+// copy puts the record "sent": the message, and who got it. One of a newer
+// format, or a damaged one, stays as it is.
+func (m *mailing) copy() {
+	k := m.d.sentKey(m.s.sentAt)
+	rec, ok, err := m.t.sent(k)
+	switch {
+	case err != nil:
+		return
+	case m.begins || !ok:
+		if !m.kept() {
+			return
+		}
+		rec, ok = wire.Sent{Content: m.s.plain, Expires: m.copyExpires(), SyncTo: m.s.syncTo}, false
+	}
+	if rec.Recipients = m.recipients(rec.Recipients, ok); len(rec.Recipients) == 0 {
+		m.t.del(k)
+		return
+	}
+	m.t.put(k, wire.AppendSent(nil, &rec))
+	m.copied = m.t.value(k)
+}
+
+// sent reads the loaded record "sent" of a message.
+func (t *Tx) sent(k keystore.Key) (rec wire.Sent, ok bool, err error) {
+	body, ok, err := t.get(k)
+	if err != nil || !ok {
+		return rec, false, err
+	}
+	if rec, err = wire.ParseSent(body); err != nil {
+		return rec, false, corrupt(err)
+	}
+	return rec, true, nil
+}
+
+// kept reports whether a copy of the message is kept.
+func (m *mailing) kept() bool {
+	expires := m.copyExpires()
+	return m.d.opts.RetryFor >= 0 && len(m.s.plain) <= maxCopied && (expires == 0 || expires > m.d.now())
+}
+
+// copyExpires is when the copy goes at the latest, in milliseconds, which is
+// also when the message disappears; 0 is never.
+func (m *mailing) copyExpires() uint64 {
+	expires := m.s.expires
+	if timer := m.s.content.Timer; timer > 0 {
+		if at := m.s.sentAt + uint64(timer.Milliseconds()); expires == 0 || at < expires {
+			expires = at
+		}
+	}
+	return expires
+}
+
+// recipients are the devices with a message. In a record that was there, what is
+// said of devices that this mailing is not about, and how often they asked, stays.
+func (m *mailing) recipients(before []wire.Recipient, there bool) []wire.Recipient {
+	known := make(map[Address]*wire.Recipient, len(before))
+	for i := range before {
+		known[Address{User: before[i].User, Device: before[i].Device}] = &before[i]
+	}
+	out := make([]wire.Recipient, 0, len(m.results))
+	for i := range m.results {
+		r := &m.results[i]
+		if r.Message == nil {
+			continue
+		}
+		to := wire.Recipient{User: r.To.User, Device: r.To.Device, Hint: r.hint[:]}
+		was := known[r.To]
+		switch {
+		case m.made[r.To] != nil && was != nil:
+			to.Resends = was.Resends
+		case was != nil:
+			to = *was
+		case m.made[r.To] == nil && there:
+			continue // taken out by another operation
+		}
+		out = append(out, to)
+	}
+	return out
+}
+
+// trimCopy takes devices without a message out of the loaded record "sent".
+func (t *Tx) trimCopy(s *Sending) {
+	k := t.d.sentKey(s.sentAt)
+	rec, ok, err := t.sent(k)
+	if err != nil || !ok {
+		return
+	}
+	n := len(rec.Recipients)
+	rec.Recipients = slices.DeleteFunc(rec.Recipients, func(to wire.Recipient) bool {
+		was := s.result(Address{User: to.User, Device: to.Device})
+		return was == nil || was.Message == nil
+	})
+	switch len(rec.Recipients) {
+	case n:
+	case 0:
+		t.del(k)
+	default:
+		t.put(k, wire.AppendSent(nil, &rec))
+	}
+}

@@ -1,0 +1,303 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
+)
+
+const (
+	// maxAttempts bounds how often a mailing begins again, because the Directory
+	// had to be asked or the devices were not those remembered. The last attempt
+	// makes do with what is there.
+	maxAttempts = 6
+	// maxWorkers is how many cores a mailing takes at most.
+	maxWorkers = 16
+	// perWorker is how many devices make a goroutine worth its while.
+	perWorker = 4
+)
+
+// errAgain says that an attempt found out what is wanting, and did nothing.
+var errAgain = errors.New("session: internal error: mailing not finished")
+
+// A mailing is one message on its way to many devices: what Send and Reconcile
+// have in common. Each attempt is one operation on records; what it finds wanting
+// of the Directory is asked for between two of them, outside of all locks.
+type mailing struct {
+	wire.Secret
+
+	d       *Device
+	s       *Sending
+	users   []string             // whose records it is about, in order
+	named   []Address            // the devices that it is about, in order; nil: those users have
+	address func(*mailing) error // finds the parcels
+	settle  func(*mailing) []Result
+	give    func(*Tx) // gives out the results
+
+	begins bool // the message is new: there is no copy of it yet
+
+	lists  map[string]listing // what the Directory said
+	offers map[Address]offer
+	last   bool // the last attempt
+	locked []Address
+	made   map[Address]*parcel // sealed in an attempt that lost
+	copied []byte              // the record "sent" as that attempt would have had it
+
+	// Of one attempt:
+	t       *Tx
+	rosters []*roster
+	parcels []*parcel // in order
+	failed  []Result  // of users as a whole
+	unknown []string  // users whose list is wanting
+	results []Result  // in order
+}
+
+// run makes attempts until one went through.
+func (m *mailing) run(ctx context.Context) error {
+	m.lists, m.offers = make(map[string]listing), make(map[Address]offer)
+	for again := 1; ; again++ {
+		m.last = again == maxAttempts
+		err := m.attempt(ctx)
+		switch {
+		case err == nil:
+			m.remember()
+			return nil
+		case !errors.Is(err, errAgain):
+			return err
+		}
+		if err := m.ask(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt does it all with what is known, or returns errAgain.
+func (m *mailing) attempt(ctx context.Context) error {
+	m.locked = m.expected()
+	unlock, err := m.d.lockAll(ctx, m.locked)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return m.d.rerun(m.d.begin(ctx), m.try)
+}
+
+// expected are the devices that the message will go to, as far as is known, in
+// order.
+func (m *mailing) expected() (out []Address) {
+	if m.named != nil {
+		return m.named
+	}
+	for _, user := range m.users {
+		ids, ok := m.d.recall(user)
+		if !ok {
+			for _, p := range m.lists[user].devices {
+				ids = append(ids, p.ID)
+			}
+		}
+		for _, id := range ids {
+			if a := (Address{User: user, Device: id}); m.mayGet(a) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+// mayGet reports whether a device is not left out.
+func (m *mailing) mayGet(a Address) bool {
+	_, excluded := slices.BinarySearchFunc(m.s.exclude, a, Address.compare)
+	return a != m.d.address && !excluded
+}
+
+// remember keeps the devices of the users for the next time.
+func (m *mailing) remember() {
+	known := make(map[string][]uint32, len(m.rosters))
+	for _, r := range m.rosters {
+		known[r.user] = r.ids()
+	}
+	m.d.hint(known)
+}
+
+// ask asks the Directory for what an attempt found wanting. The error is that
+// of ctx.
+func (m *mailing) ask(ctx context.Context) error {
+	lists, err := m.d.lists(ctx, m.unknown)
+	if err != nil {
+		return err
+	}
+	for user, l := range lists {
+		m.lists[user] = l
+	}
+	var peers []Address
+	for _, p := range m.parcels {
+		if p.wanting {
+			peers = append(peers, p.to)
+		}
+	}
+	offers, err := m.d.offers(ctx, peers)
+	for peer, o := range offers {
+		m.offers[peer] = o
+	}
+	return err
+}
+
+// try is one attempt on one Tx.
+func (m *mailing) try(t *Tx) error {
+	m.t, m.rosters, m.parcels, m.failed, m.unknown = t, nil, nil, nil, nil
+	for _, step := range []func() error{m.load, m.find, m.open, m.permit, m.complete, m.seal, m.post} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load loads all that is expected to be needed.
+func (m *mailing) load() error {
+	d := m.d
+	keys := append(d.peerKeys(m.users), d.sentKey(m.s.sentAt))
+	keys = slices.Grow(keys, 2*len(m.locked))
+	for _, user := range m.users {
+		keys = append(keys, d.gateKeys(Address{User: user})...)
+	}
+	for _, a := range m.locked {
+		keys = append(keys, d.sessionKey(a), d.identityKey(a))
+	}
+	return m.t.load(keys...)
+}
+
+// find finds the parcels, and loads what is needed for them and was not
+// expected; where locks count, it begins again with the right ones.
+func (m *mailing) find() error {
+	if err := m.address(m); err != nil {
+		return err
+	}
+	var missing []keystore.Key
+	for _, p := range m.parcels {
+		p.sentAt = m.s.sentAt
+		if k := m.d.sessionKey(p.to); m.t.find(k) == nil {
+			missing = append(missing, k, m.d.identityKey(p.to))
+		}
+	}
+	if len(m.unknown) > 0 || len(missing) > 0 && !m.last && !joined(m.t.ctx) {
+		m.remember()
+		return errAgain
+	}
+	return m.t.load(missing...)
+}
+
+// open opens all parcels.
+func (m *mailing) open() error {
+	for i, p := range m.parcels {
+		if before := m.made[p.to]; before != nil && before.stands(p, m.t) {
+			m.parcels[i] = before
+			continue
+		}
+		p.letter = m.t.letter(p.to)
+	}
+	spread(len(m.parcels), func(i int) {
+		if p := m.parcels[i]; p.message == nil && p.err == nil {
+			p.open(m)
+		}
+	})
+	return nil
+}
+
+// permit asks the gate about each parcel, before any is sealed.
+func (m *mailing) permit() error {
+	if m.d.opts.Gate == nil {
+		return nil
+	}
+	var refusals []error
+	for _, p := range m.parcels {
+		if p.err == nil && !p.wanting {
+			refusals = append(refusals, m.t.mayTransmit(p.to, p.letter.remote))
+		}
+	}
+	return errors.Join(refusals...)
+}
+
+// complete begins again with the bundles that are wanting, if there are any.
+func (m *mailing) complete() error {
+	if slices.ContainsFunc(m.parcels, func(p *parcel) bool { return p.wanting }) {
+		return errAgain
+	}
+	return nil
+}
+
+// seal seals all parcels.
+func (m *mailing) seal() error {
+	plaintexts, err := m.plaintexts()
+	if err != nil {
+		return err
+	}
+	spread(len(m.parcels), func(i int) {
+		if p := m.parcels[i]; p.message == nil && p.err == nil {
+			p.seal(plaintexts[p.own(m.d)])
+		}
+	})
+	m.made = make(map[Address]*parcel, len(m.parcels))
+	for _, p := range m.parcels {
+		if p.message != nil {
+			p.versions = p.loaded(m.t)
+			m.made[p.to] = p
+		}
+	}
+	return nil
+}
+
+// post puts what became of the records.
+func (m *mailing) post() error {
+	for _, p := range m.parcels {
+		if p.message == nil {
+			continue
+		}
+		if err := p.post(m.t); err != nil {
+			return err
+		}
+	}
+	for _, r := range m.rosters {
+		r.write()
+	}
+	m.results = m.settle(m)
+	m.copy()
+	m.give(m.t)
+	return nil
+}
+
+// spread calls f with 0 to n−1, on several cores if there is enough to do. It
+// returns when all calls have; a panic of one is the caller's.
+func spread(n int, f func(i int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			f(i)
+		}
+	}
+	var all sync.WaitGroup
+	var bug atomic.Pointer[any]
+	for range min(runtime.GOMAXPROCS(0), maxWorkers, n/perWorker) - 1 {
+		all.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					bug.Store(&p)
+				}
+			}()
+			erasing(work)
+		})
+	}
+	func() {
+		defer all.Wait()
+		work()
+	}()
+	if p := bug.Load(); p != nil {
+		panic(*p)
+	}
+}

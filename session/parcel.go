@@ -1,0 +1,161 @@
+package session
+
+import (
+	"errors"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+)
+
+// A parcel is the part of a mailing that goes to one device.
+type parcel struct {
+	wire.Secret
+
+	to Address
+	// listed is the registration id that the device has, as far as is known; 0
+	// is unknown. With renew it is that of the session that is of no use any more.
+	listed uint32
+	renew  bool
+	roster *roster
+
+	letter  *letter
+	wanting bool // a bundle
+	begins  bool // a session, in place of what there was
+
+	registrationID uint32
+	hint           [wire.HintSize]byte
+	message        *Message
+	err            error
+
+	sentAt   uint64    // under which it was sealed
+	versions [2]uint64 // of the records it was made of
+}
+
+// own reports whether the parcel is for the own account.
+func (p *parcel) own(d *Device) bool { return p.to.User == d.address.User }
+
+// result is what became of it.
+func (p *parcel) result() Result {
+	r := Result{To: p.to, Message: p.message, Err: p.err, hint: p.hint}
+	if r.RegistrationID = p.listed; p.message != nil {
+		r.RegistrationID = p.registrationID
+	}
+	return r
+}
+
+// open opens the letter: on the current session, if that is of use, else with
+// a bundle.
+func (p *parcel) open(m *mailing) {
+	l := p.letter
+	err := l.open()
+	switch {
+	case err == nil && p.usable():
+		if p.registrationID = p.listed; p.listed == 0 || p.renew {
+			p.registrationID = l.current.RemoteRegistrationID()
+		}
+		return
+	case err == nil:
+		if err = ErrNoSession; unansweredTooLong(l) {
+			err = ErrStale
+		}
+	case !errors.Is(err, ErrNoSession):
+		p.err = err
+		return
+	case l.read(l.identity) == nil && !l.settled():
+		p.err = l.refuse(identityOf(l.rec.Seen))
+		return
+	}
+	p.begin(m, err)
+}
+
+// begin takes the bundle that there is for a letter that has no session to go
+// on with, or says that it is wanting; reason is why it is needed.
+func (p *parcel) begin(m *mailing, reason error) {
+	o, ok := m.offers[p.to]
+	switch {
+	case !ok && !m.last && m.d.opts.Directory != nil:
+		p.wanting = true
+		return
+	case !ok:
+		p.err = reason
+		return
+	case o.err != nil:
+		p.err = o.err
+		return
+	}
+	p.letter.bundle, p.begins = o.bundle, true
+	p.registrationID = o.bundle.RegistrationID
+	p.err = p.letter.open()
+}
+
+// usable reports whether the current session is with the device that there is
+// now, and may be sent on.
+func (p *parcel) usable() bool {
+	remote := p.letter.current.RemoteRegistrationID()
+	valid := remote >= 1 && remote <= maxRegistrationID
+	switch {
+	case unansweredTooLong(p.letter):
+		return false
+	case p.renew:
+		return valid && remote != p.listed
+	case p.listed == 0:
+		return valid
+	}
+	return remote == 0 || remote == p.listed // 0 in imported sessions
+}
+
+func unansweredTooLong(l *letter) bool {
+	pending, unanswered := l.current.Pending()
+	return unanswered && stale(pending.Created, l.now)
+}
+
+// seal encrypts plaintext.
+func (p *parcel) seal(plaintext []byte) {
+	if p.message, p.err = p.letter.seal(plaintext); p.err != nil {
+		if p.begins {
+			p.err = &DirectoryError{User: p.to.User, Device: p.to.Device, Err: p.err}
+		}
+		return
+	}
+	copy(p.hint[:], hint(p.letter.current.SenderKey()))
+}
+
+// post puts what became of the records. A session that is replaced is archived.
+func (p *parcel) post(t *Tx) error {
+	if p.roster.set(p.to.Device, p.registrationID) {
+		if err := t.Emit(Event{Kind: DeviceAdded, Address: p.to}); err != nil {
+			return err
+		}
+	}
+	if p.begins {
+		b, err := t.openBook(p.to)
+		if err != nil {
+			return err
+		}
+		if b.Current != nil {
+			if err := b.archiveCurrent(t.d.now()); err != nil {
+				return err
+			}
+			b.renew(p.letter.current)
+			b.write()
+			p.letter.session = t.value(t.d.sessionKey(p.to))
+		}
+	}
+	t.post(p.letter)
+	return nil
+}
+
+// loaded are the versions of the records of the device as they were loaded.
+func (p *parcel) loaded(t *Tx) [2]uint64 {
+	return [2]uint64{t.entry(t.d.sessionKey(p.to)).rec.Version, t.entry(t.d.identityKey(p.to)).rec.Version}
+}
+
+// stands reports whether p, which was sealed in an attempt that lost, is what q
+// would come to: of the same records and the same message. Nothing left then, so
+// its counter is used once. It is q then in all else.
+func (p *parcel) stands(q *parcel, t *Tx) bool {
+	if p.sentAt != q.sentAt || p.listed != q.listed || p.renew != q.renew || p.versions != p.loaded(t) {
+		return false
+	}
+	p.roster = q.roster
+	return true
+}
