@@ -158,6 +158,6 @@ func (d *Device) encrypt(t *Tx, peer Address, plaintext []byte) (*Message, error
 	if err != nil {
 		return nil, err
 	}
-	t.post(l)
+	t.post(&l)
 	return m, nil
 }

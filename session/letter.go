@@ -32,8 +32,8 @@ type letter struct {
 }
 
 // letter is a message to a peer device whose records are loaded.
-func (t *Tx) letter(to Address) *letter {
-	return &letter{
+func (t *Tx) letter(to Address) letter {
+	return letter{
 		standing: standing{d: t.d, peer: to}, now: t.d.now(),
 		session: t.value(t.d.sessionKey(to)), identity: t.value(t.d.identityKey(to)),
 	}
