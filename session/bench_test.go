@@ -82,6 +82,25 @@ func BenchmarkFloorJump2000(b *testing.B) { perf.FloorJump(2000).Benchmark(b) }
 
 func BenchmarkNextAfterJump2000(b *testing.B) { perf.NextAfterJump(2000).Benchmark(b) }
 
+// A message of 1 KiB to a thousand devices, with all of whom there are sessions,
+// or with none. The metric is what lives at once.
+func BenchmarkSend(b *testing.B) {
+	for _, c := range []struct{ users, devices int }{{250, 4}, {1000, 1}} {
+		for _, cold := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%dx%d/cold=%t", c.users, c.devices, cold), func(b *testing.B) {
+				op := perf.Send(c.users, c.devices, nil)
+				if cold {
+					op = perf.SendCold(c.users, c.devices)
+				}
+				op.Benchmark(b)
+				b.ReportMetric(perf.SendLive(c.users, c.devices, cold), "live-B/device")
+			})
+		}
+	}
+}
+
+func BenchmarkFloorSend(b *testing.B) { perf.FloorSend(1000).Benchmark(b) }
+
 // One Update with a message of 1 KiB to each of a thousand devices.
 func BenchmarkUpdate1000(b *testing.B) {
 	p := friends(b)
