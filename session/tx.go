@@ -215,7 +215,7 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 		return err
 	}
 	t.joined = true
-	t.recs = slices.Grow(t.recs, len(recs))
+	t.grow(len(recs))
 	for _, r := range recs {
 		e := t.find(r.Key)
 		switch {
@@ -352,17 +352,25 @@ func (t *Tx) has(k keystore.Key) bool {
 	return e.op == keystore.Put || e.op != keystore.Delete && e.rec.Version != 0
 }
 
-// add takes a record in that there is no entry of.
-func (t *Tx) add(e entry) {
-	t.recs = append(t.recs, e)
-	switch {
-	case t.index != nil:
-		t.index[e.rec.Key] = len(t.recs) - 1
-	case len(t.recs) >= indexed:
-		t.index = make(map[keystore.Key]int, 2*len(t.recs))
+// grow makes room for n more entries.
+func (t *Tx) grow(n int) {
+	t.recs = slices.Grow(t.recs, n)
+	if n += len(t.recs); t.index == nil && n >= indexed {
+		t.index = make(map[keystore.Key]int, n)
 		for i := range t.recs {
 			t.index[t.recs[i].rec.Key] = i
 		}
+	}
+}
+
+// add takes a record in that there is no entry of.
+func (t *Tx) add(e entry) {
+	if t.index == nil && len(t.recs) >= indexed {
+		t.grow(len(t.recs))
+	}
+	t.recs = append(t.recs, e)
+	if t.index != nil {
+		t.index[e.rec.Key] = len(t.recs) - 1
 	}
 }
 
