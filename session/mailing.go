@@ -200,7 +200,8 @@ func (m *mailing) open() error {
 			m.parcels[i] = before
 			continue
 		}
-		p.letter = m.t.letter(p.to)
+		l := m.t.letter(p.to)
+		p.letter = &l
 	}
 	spread(len(m.parcels), func(i int) {
 		if p := m.parcels[i]; p.message == nil && p.err == nil {
