@@ -34,8 +34,9 @@ var (
 	ErrBlocked = errors.New("session: user is blocked")
 	// ErrRegistrationID reports a registration id outside 1 to 16380.
 	ErrRegistrationID = errors.New("session: registration id out of range")
-	// ErrExists reports that the store has a device of this address.
-	ErrExists = errors.New("session: device exists")
+	// ErrExists reports that the store has a device of this address, or that a
+	// user of this name is known.
+	ErrExists = errors.New("session: exists already")
 	// ErrNoDevice reports that the store has no device of this address.
 	ErrNoDevice = errors.New("session: no such device")
 )

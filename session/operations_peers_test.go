@@ -3,10 +3,12 @@ package session_test
 import (
 	"context"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/session"
 )
 
@@ -46,4 +48,46 @@ var peerings = []operation{
 		p.alice.begin(t, p.bob)
 		return p.bob, reading(p.alice.send(t, p.bob, "text"))
 	}},
+	{"Rename", func(t *testing.T) (*side, run) {
+		p := known(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Rename(ctx, aliceAddress.User, "alice") })
+	}},
+	{"Rename a name", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		require.NoError(t, p.bob.Block(ctx, aliceAddress.User, true))
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Rename(ctx, aliceAddress.User, "alice") })
+	}},
+	{"Forget", func(t *testing.T) (*side, run) {
+		p := known(t)
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Forget(ctx, aliceAddress.User) })
+	}},
+}
+
+// known are friends of whom bob has a record of every kind that there is about
+// a user.
+func known(t *testing.T) *pair {
+	t.Helper()
+	p, _ := many(t, 2)
+	p.bob.put(t, p.bob.key("peer", aliceAddress.User, ""), wire.AppendPeer(nil, &wire.Peer{ListedAt: 1,
+		Devices: []wire.PeerDevice{{ID: aliceAddress.Device, RegistrationID: 4711}}}))
+	for _, text := range []string{"small", large} {
+		p.bob.reads(t, p.alice, p.alice.send(t, p.bob, text), text)
+	}
+	emit(t, p.bob, aliceAddress)
+	p.bob.put(t, p.bob.key("retry", aliceAddress.User, "2"), nil)
+	plantSent(t, p.bob, 1, bobAddress.User, bobAddress, session.Address{User: "peer", Device: 1}, aliceAddress)
+	plantSent(t, p.bob, 2, aliceAddress.User, aliceAddress, session.Address{User: bobAddress.User, Device: 2})
+	plantSent(t, p.bob, 3, "a group", aliceAddress)
+	plantSent(t, p.bob, 4, "a group", session.Address{User: "peer", Device: 1})
+	return p
+}
+
+// plantSent writes a copy of a message that was sent.
+func plantSent(t *testing.T, s *side, at uint64, syncTo string, to ...session.Address) {
+	t.Helper()
+	rec := wire.Sent{Content: []byte("text"), SyncTo: syncTo}
+	for _, a := range to {
+		rec.Recipients = append(rec.Recipients, wire.Recipient{User: a.User, Device: a.Device, Hint: make([]byte, wire.HintSize)})
+	}
+	s.put(t, s.key("sent", "-", strconv.FormatUint(at, 10)), wire.AppendSent(nil, &rec))
 }
