@@ -52,7 +52,8 @@ func (t *Tx) post(l *letter) {
 	t.bound = true
 }
 
-// open reads the records, and finds out whom the message is for.
+// open reads the records, and finds out whom the message is for. A session that
+// is current beside a bundle is the caller's to archive.
 //
 // Errors: ErrNoSession, UntrustedIdentityError, ErrCorrupt,
 // keystore.ErrNewerFormat.
@@ -61,9 +62,6 @@ func (l *letter) open() (err error) {
 		return err
 	}
 	if l.bundle != nil {
-		if l.index.Current != nil {
-			panic("session: internal error: current session not archived")
-		}
 		l.remote = l.bundle.IdentityKey
 	} else if err = l.resume(); err != nil {
 		return err
