@@ -21,9 +21,12 @@ type letter struct {
 	// The values of the records "session" and "identity" of the peer device; nil:
 	// none. Seal sets what they become.
 	session, identity []byte
-	// bundle is what seal begins a session from, of a device whose record
-	// "session" has no current one. Nil: it goes on with the current one.
+	// bundle is what seal begins a session from; to archive one that was current
+	// is left to others. Nil: it goes on with the current one.
 	bundle *x3dh.Bundle
+	// room, if it is set, is where one letter after the other is written before
+	// it takes the place of the loaded value, of which nobody may need anything.
+	room *[]byte
 
 	index   wire.SessionIndex
 	current *ratchet.Session
@@ -108,13 +111,26 @@ func (l *letter) seal(plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.index.Current, l.index.Next = nil, l.current
-	l.session = appendIndex(l.session, &l.index)
+	l.index.Next = l.current
+	l.write()
 	if l.first = !l.known; l.first {
 		l.accept(l.remote, l.now)
 		l.identity = formatted(wire.AppendIdentity(nil, &l.rec))
 	}
 	return m, nil
+}
+
+// write sets the value of the record "session".
+func (l *letter) write() {
+	if l.room == nil || l.bundle != nil {
+		l.session = appendIndex(l.session, &l.index)
+		return
+	}
+	room := wire.AppendSessionIndex(append((*l.room)[:0], format), &l.index)
+	clear(l.session)
+	l.session = append(l.session[:0], room...)
+	clear(room)
+	*l.room, l.room = room, nil
 }
 
 // encrypt encrypts on the session, and wraps while that is unanswered

@@ -203,7 +203,7 @@ func (m *mailing) open() error {
 		l := m.t.letter(p.to)
 		p.letter = &l
 	}
-	spread(len(m.parcels), func(i int) {
+	spread(len(m.parcels), func(i int, _ *[]byte) {
 		if p := m.parcels[i]; p.message == nil && p.err == nil {
 			p.open(m)
 		}
@@ -239,9 +239,9 @@ func (m *mailing) seal() error {
 	if err != nil {
 		return err
 	}
-	spread(len(m.parcels), func(i int) {
+	spread(len(m.parcels), func(i int, room *[]byte) {
 		if p := m.parcels[i]; p.message == nil && p.err == nil {
-			p.seal(plaintexts[p.own(m.d)])
+			p.seal(plaintexts[p.own(m.d)], room)
 		}
 	})
 	m.made = make(map[Address]*parcel, len(m.parcels))
@@ -273,13 +273,15 @@ func (m *mailing) post() error {
 	return nil
 }
 
-// spread calls f with 0 to n−1, on several cores if there is enough to do. It
-// returns when all calls have; a panic of one is the caller's.
-func spread(n int, f func(i int)) {
+// spread calls f with 0 to n−1, on several cores if there is enough to do, one
+// call after the other with the same room. It returns when all calls have; a
+// panic of one is the caller's.
+func spread(n int, f func(i int, room *[]byte)) {
 	var next atomic.Int64
 	work := func() {
+		var room []byte
 		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			f(i)
+			f(i, &room)
 		}
 	}
 	var all sync.WaitGroup

@@ -108,8 +108,10 @@ func unansweredTooLong(l *letter) bool {
 	return unanswered && stale(pending.Created, l.now)
 }
 
-// seal encrypts plaintext.
-func (p *parcel) seal(plaintext []byte) {
+// seal encrypts plaintext, and lets go what is not needed any more. Room is the
+// letter's.
+func (p *parcel) seal(plaintext []byte, room *[]byte) {
+	p.letter.room = room
 	if p.message, p.err = p.letter.seal(plaintext); p.err != nil {
 		if p.begins {
 			p.err = &DirectoryError{User: p.to.User, Device: p.to.Device, Err: p.err}
@@ -117,7 +119,13 @@ func (p *parcel) seal(plaintext []byte) {
 		return
 	}
 	copy(p.hint[:], hint(p.letter.current.SenderKey()))
+	if !p.replaces() {
+		p.letter.current, p.letter.index = nil, wire.SessionIndex{}
+	}
 }
+
+// replaces reports whether the letter begins a session in place of another one.
+func (p *parcel) replaces() bool { return p.begins && p.letter.index.Current != nil }
 
 // post puts what became of the records. A session that is replaced is archived.
 func (p *parcel) post(t *Tx) error {
