@@ -26,7 +26,7 @@ func (a Address) canonical() (Address, error) {
 	if a.User == "" || len(a.User) > maxUser || !utf8.ValidString(a.User) {
 		return a, fmt.Errorf("%w: user name of %d bytes", ErrMalformed, len(a.User))
 	}
-	if a.Device < 1 || a.Device > maxDevice {
+	if a.Device < 1 || a.Device > maxDevices {
 		return a, fmt.Errorf("%w: device %d", ErrMalformed, a.Device)
 	}
 	if id, err := wire.ParseServiceID(a.User); err == nil && !id.Is(a.User) {
@@ -35,10 +35,8 @@ func (a Address) canonical() (Address, error) {
 	return a, nil
 }
 
-const (
-	maxUser   = 1024 // bytes of a user name
-	maxDevice = 127
-)
+// maxUser bounds a user name, in bytes.
+const maxUser = 1024
 
 // binding returns the 36 bytes that tie a message to sender and recipient, or
 // nil where either is not a service id.

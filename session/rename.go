@@ -78,27 +78,23 @@ func (d *Device) relocate(ctx context.Context, users []string, f func(*Tx) error
 	if joined(ctx) { // List would not see what the transaction did
 		return fmt.Errorf("%w: user moved in a transaction of the app's", keystore.ErrInvalid)
 	}
-	var names []string
+	peers := make([]Address, 0, len(users)*maxDevices)
 	for _, user := range users {
-		for device := range uint32(maxDevice) {
-			names = append(names, Address{User: user, Device: device + 1}.String())
+		for device := range uint32(maxDevices) {
+			peers = append(peers, Address{User: user, Device: device + 1})
 		}
 	}
-	slices.Sort(names)
-	for i, name := range names {
-		if err := d.locks.lock(ctx, name); err != nil {
-			d.unlockAll(names[:i])
-			return err
-		}
+	slices.SortFunc(peers, Address.compare)
+	unlock, err := d.lockAll(ctx, peers)
+	if err != nil {
+		return err
 	}
-	defer d.unlockAll(names)
-	return d.run(ctx, "", f)
-}
-
-func (d *Device) unlockAll(names []string) {
-	for _, name := range names {
-		d.locks.unlock(name)
+	defer unlock()
+	if err := d.run(ctx, "", f); err != nil {
+		return err
 	}
+	d.unhint(users)
+	return nil
 }
 
 // The kinds of records under a user: those of a device, which are named after
@@ -163,7 +159,7 @@ func (m *relocation) vacant() error {
 // devices moves the record "peer" and those of the devices.
 func (m *relocation) devices() error {
 	keys := []keystore.Key{m.t.d.peerKey(Address{User: m.from})}
-	for device := range uint32(maxDevice) {
+	for device := range uint32(maxDevices) {
 		for _, kind := range deviceKinds {
 			keys = append(keys, m.t.d.key(kind, m.from, deviceName(Address{Device: device + 1})))
 		}

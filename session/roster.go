@@ -258,6 +258,16 @@ func (d *Device) hint(known map[string][]uint32) {
 	maps.Copy(m.users, known)
 }
 
+// unhint forgets the devices of users.
+func (d *Device) unhint(users []string) {
+	m := &d.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, user := range users {
+		delete(m.users, user)
+	}
+}
+
 // recall returns the devices of a user; ok is false when none are remembered.
 func (d *Device) recall(user string) (ids []uint32, ok bool) {
 	m := &d.memory
