@@ -50,7 +50,7 @@ func (p *contentPair) forged(t testing.TB, plaintext []byte) (*session.Received,
 func text(s string) []byte { return (&session.Content{Body: []byte(s)}).Bytes() }
 
 var sampleContent = session.Content{
-	Body: []byte("good morning"), SentAt: time.UnixMilli(1_700_000_000_123), Timer: 90 * time.Second, TimerVersion: 7,
+	Body: []byte("good morning, dear neighbour"), SentAt: time.UnixMilli(1_700_000_000_123), Timer: 90 * time.Second, TimerVersion: 7,
 }
 
 func TestContent(t *testing.T) {

@@ -47,13 +47,13 @@ type PeerDevice struct {
 // wrap. Of this user or device nothing changed.
 type DirectoryError struct {
 	User   string
-	Device uint32 // 0: the list of the user's devices
+	Device uint32 // 0: the list of the user's devices, or the manifest
 	Err    error
 }
 
 func (e *DirectoryError) Error() string {
 	if e.Device == 0 {
-		return "session: no list of devices from the directory"
+		return "session: no list of devices, or manifest, from the directory"
 	}
 	return "session: no bundle from the directory"
 }

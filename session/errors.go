@@ -34,9 +34,15 @@ var (
 	ErrBlocked = errors.New("session: user is blocked")
 	// ErrRegistrationID reports a registration id outside 1 to 16380.
 	ErrRegistrationID = errors.New("session: registration id out of range")
-	// ErrExists reports that the store has a device of this address, or that a
-	// user of this name is known.
+	// ErrExists reports that the store has a device of this address, that the
+	// account has one of this number, or that a user of this name is known.
 	ErrExists = errors.New("session: exists already")
+	// ErrLink reports the code of a Link that was used before, and a Link that was
+	// opened or is older than 10 minutes.
+	ErrLink = errors.New("session: link used or expired")
+	// ErrHosted reports a device that is not to have the account's identity: by
+	// its manifest a provider or a platform keeps that device's key.
+	ErrHosted = errors.New("session: device with a key in foreign hands")
 	// ErrNoDevice reports that the store has no device of this address.
 	ErrNoDevice = errors.New("session: no such device")
 )

@@ -39,6 +39,7 @@ const (
 	kindMark       = "mark"
 	kindEvent      = "event"
 	kindRestore    = "restore"
+	kindLink       = "link"
 	kindSent       = "sent"
 	kindRetry      = "retry"
 )
@@ -58,6 +59,9 @@ func (d *Device) baseKeyKey(signed, kem uint32, hash []byte) keystore.Key {
 // restoreKey names the record, without a body, of a device whose store was
 // rolled back, until AfterRestore went through.
 func (d *Device) restoreKey() keystore.Key { return d.key(kindRestore, ownOwner, "") }
+
+// linkKey names the record of the link codes that were used lately.
+func (d *Device) linkKey() keystore.Key { return d.key(kindLink, ownOwner, "") }
 
 func (d *Device) peerKey(a Address) keystore.Key { return d.key(kindPeer, a.User, "") }
 

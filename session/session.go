@@ -157,9 +157,7 @@ func create(ctx context.Context, store keystore.Store, a Account, o *Options) (*
 	d := newDevice(store, addr, o)
 	d.identity, d.regID = a.Identity, a.RegistrationID
 	self := wire.Self{
-		Identity: wire.AppendIdentityKeyPairRecord(nil, &wire.IdentityKeyPairRecord{
-			Public: a.Identity.Public().Bytes(), Private: a.Identity.PrivateBytes()}),
-		RegistrationID: a.RegistrationID, User: addr.User, Device: addr.Device,
+		Identity: identityRecord(a.Identity), RegistrationID: a.RegistrationID, User: addr.User, Device: addr.Device,
 	}
 	err = d.run(ctx, "", func(t *Tx) error {
 		t.always = true
@@ -219,16 +217,31 @@ func (d *Device) read(body []byte) error {
 	if err != nil || self.User != d.address.User || self.Device != d.address.Device {
 		return fmt.Errorf("%w: own record", ErrCorrupt)
 	}
-	pair, err := wire.ParseIdentityKeyPairRecord(self.Identity)
-	if err != nil {
-		return fmt.Errorf("%w: own identity", ErrCorrupt)
-	}
-	d.identity, err = keys.NewIdentityKeyPair(pair.Private)
-	if err != nil || string(d.identity.Public().Bytes()) != string(pair.Public) {
+	if d.identity, err = identityPair(self.Identity); err != nil {
 		return fmt.Errorf("%w: own identity", ErrCorrupt)
 	}
 	d.regID = self.RegistrationID
 	return nil
+}
+
+// identityPair reads a record of an identity key pair, whose public key must be
+// the right one. Errors are those of the parsers, and keys.ErrKey.
+func identityPair(record []byte) (*keys.IdentityKeyPair, error) {
+	rec, err := wire.ParseIdentityKeyPairRecord(record)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := keys.NewIdentityKeyPair(rec.Private)
+	if err == nil && string(pair.Public().Bytes()) != string(rec.Public) {
+		err = fmt.Errorf("%w: public key of another private one", keys.ErrKey)
+	}
+	return pair, err
+}
+
+// identityRecord is the record of an identity key pair.
+func identityRecord(pair *keys.IdentityKeyPair) []byte {
+	return wire.AppendIdentityKeyPairRecord(nil, &wire.IdentityKeyPairRecord{
+		Public: pair.Public().Bytes(), Private: pair.PrivateBytes()})
 }
 
 func newDevice(store keystore.Store, addr Address, o *Options) *Device {

@@ -46,7 +46,7 @@ func (d *Device) Update(ctx context.Context, peers []Address, f func(*Tx) error)
 
 // kept are the kinds of records that only this package writes.
 var kept = []string{kindSelf, kindUpkeep, kindNextID, kindPreKey, kindSigned, kindKEM, kindLastResort, kindBaseKey, kindPeer,
-	kindIdentity, kindSession, kindArchive, kindStaged, kindBody, kindMark, kindEvent, kindRestore, kindSent, kindRetry}
+	kindIdentity, kindSession, kindArchive, kindStaged, kindBody, kindMark, kindEvent, kindRestore, kindSent, kindRetry, kindLink}
 
 // own returns k as a key of the Device, whatever its Scope.
 func (t *Tx) own(k keystore.Key) keystore.Key { return t.d.key(k.Kind, k.Owner, k.Name) }

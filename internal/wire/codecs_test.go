@@ -175,6 +175,8 @@ var (
 	roundSent        = value(wire.ParseSent, wire.AppendSent)
 	roundEvent       = value(wire.ParseEvent, wire.AppendEvent)
 	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
+	roundLinks       = value(wire.ParseLinks, wire.AppendLinks)
+	roundLink        = value(wire.ParseLink, wire.AppendLink)
 	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
 	roundSenderKey   = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
 )
@@ -301,6 +303,8 @@ func eventFields() []fld {
 	return []fld{num32(1, 2), raw(2, []byte("alice")), num32(3, 127), raw(4, key33(1)), raw(5, key33(2)), num64(6, 1<<41)}
 }
 
+func usedFields() []fld { return []fld{raw(1, seq(32)).must(), num64(2, 1<<41)} }
+
 func sentFields() []fld {
 	return []fld{raw(1, seq(9)), num64(2, 1<<41), raw(3, []byte("bob")), sub(4, recipientFields()).many(),
 		sub(4, recipientFields()[2:3]).many()}
@@ -322,6 +326,8 @@ func deviceCodecs() []codec {
 		{name: "Identity", fields: []fld{raw(1, key33(1)), num64(2, 1<<41), raw(3, key33(2)), num32(4, 1)}, round: roundAccepted, limit: wire.MaxDeviceRecord},
 		{name: "Staged", fields: stagedFields(), round: roundStaged, limit: wire.MaxDeviceRecord},
 		{name: "Staged/Event", fields: eventFields(), frame: in(nil, 8), round: roundStaged},
+		{name: "Links", fields: []fld{sub(1, usedFields()).many(), sub(1, usedFields()[:1]).many()}, round: roundLinks, limit: wire.MaxDeviceRecord},
+		{name: "Links/Used", fields: usedFields(), frame: in(nil, 1), round: roundLinks},
 		{name: "Event", fields: eventFields(), round: roundEvent, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex/Note", fields: noteFields(), frame: in(nil, 2), round: roundIndex},

@@ -174,6 +174,8 @@ func FuzzPublication(f *testing.F) { fuzz(f, nil, roundPublication) }
 
 func FuzzContent(f *testing.F) { fuzz(f, nil, roundContent) }
 
+func FuzzLink(f *testing.F) { fuzz(f, nil, roundLink, roundLinks) }
+
 // FuzzParsers gives each input to all of them: none may be confused by what
 // is meant for another.
 func FuzzParsers(f *testing.F) {
