@@ -63,6 +63,9 @@ func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 		testutil.RequireRedacted(t, tx, secrets...)
 		return nil
 	}))
+	people := newRegistry(t, at(ani, 1), at(budi, 1))
+	sending := people.sends(t, people.of(ani, 1), plaintext, budi)
+	testutil.RequireRedacted(t, sending, secrets...)
 	require.Empty(t, unprinted(t, func(v any) {
 		for _, text := range testutil.Printed(t, v) {
 			testutil.NoTrace(t, text, secrets...)
@@ -81,6 +84,10 @@ func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 		"BaseKeyReusedError":     &session.BaseKeyReusedError{},
 		"IdentityMismatchError":  &session.IdentityMismatchError{Expected: p.alice.Identity()},
 		"UntrustedIdentityError": &session.UntrustedIdentityError{Seen: p.bob.Identity()},
+		"Directory":              nil, "PeerDevice": session.PeerDevice{Device: 1}, "Peer": &session.Peer{User: "ani"},
+		"DirectoryError": &session.DirectoryError{User: "ani", Err: session.ErrMalformed},
+		"SendOptions":    &session.SendOptions{Group: "family"}, "Difference": session.Difference{User: "ani"},
+		"Sending": sending, "Result": sending.Results[0],
 	}))
 	for how, text := range testutil.Printed(t, p.alice.Device) {
 		if how != "%T" {

@@ -98,6 +98,7 @@ func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOp
 	var out *Sending
 	m.give = func(t *Tx) { out = withhold(t, s.with(m.results)) }
 	if err := m.run(ctx); err != nil {
+		d.unstamp(s.sentAt)
 		return nil, err
 	}
 	return out, nil
@@ -173,6 +174,16 @@ func (d *Device) stamp(after uint64) uint64 {
 	defer d.memory.mu.Unlock()
 	d.memory.stamp = max(d.now(), d.memory.stamp+1, after+1)
 	return d.memory.stamp
+}
+
+// unstamp takes back the newest time that was given out, if it is this one:
+// nothing left under it.
+func (d *Device) unstamp(ms uint64) {
+	d.memory.mu.Lock()
+	defer d.memory.mu.Unlock()
+	if d.memory.stamp == ms {
+		d.memory.stamp--
+	}
 }
 
 // name gives the message a time that none in the store has.
