@@ -39,6 +39,8 @@ var coins = map[string][]int{
 	"Begin again":              {curveKey, kemSecret, curveKey},
 	"Begin anew":               {curveKey, kemSecret, curveKey},
 	"Encrypt first":            {braidOwner},
+	"Resend and Encrypt anew":  {curveKey, kemSecret, curveKey, braidOwner},
+	"Resend and Encrypt":       {braidOwner},
 	"Begin with an own device": {curveKey, kemSecret, curveKey},
 	// each is a DH step
 	"Decrypt first":                  {curveKey},

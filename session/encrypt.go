@@ -22,6 +22,10 @@ type MessageType byte
 const (
 	TypeSignal MessageType = MessageType(wire.TypeSignal) // within a session
 	TypePreKey MessageType = MessageType(wire.TypePreKey) // begins a session
+	// TypePlaintext asks for a message again that could not be decrypted. It is
+	// not encrypted, and says nothing that whoever carries the messages does not
+	// know. RequestRetry makes one, Resend takes it.
+	TypePlaintext MessageType = MessageType(wire.TypePlaintext)
 )
 
 // A Message is a ciphertext and its type. The zero value is none.

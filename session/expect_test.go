@@ -63,6 +63,9 @@ var relied = map[string]string{
 	"Forget":                          "+sent -archive -body -event -identity -peer -retry -sent -session -staged =identity =retry =session",
 	"Begin with an own device":        "+identity +session =peer",
 	"Decrypt first, own, other key":   "+archive +identity +session +staged -kem -prekey =peer =signed",
+	"RequestRetry":                    "+retry =peer",
+	"Resend and Encrypt anew":         "+archive +retry +sent +session =identity =peer",
+	"Resend and Encrypt":              "+retry +sent +session =identity =peer",
 	"CheckGeneration":                 "+restore",
 	"AfterRestore":                    "+archive +draft +lastresort +nextid +session +signed -kem -prekey -restore =peer",
 }

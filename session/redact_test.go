@@ -77,6 +77,7 @@ func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 		"Event":          session.Event{Kind: session.IdentityChanged, Address: aliceAddress, Accepted: p.alice.Identity(), Seen: p.bob.Identity()},
 		"Content":        &session.Content{Body: []byte(plaintext), SyncTo: bobAddress.User},
 		"Link":           linkOf(t, p.alice),
+		"RetryReason":    session.ReasonNoSession,
 		"EventKind":      session.IdentityChanged, "EventID": session.EventID{1}, "MessageID": r.ID,
 		"PeerIdentity": session.PeerIdentity{Accepted: p.alice.Identity(), AcceptedAt: time.Unix(1, 0)},
 		"Account":      &session.Account{Identity: p.alice.identity}, "Received": r,

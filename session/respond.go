@@ -75,12 +75,10 @@ func (in *inbound) match() (*candidate, error) {
 	return &candidate{s: s, place: i}, nil
 }
 
-// respond makes a new session from the message. One of version 3, in which no
-// session begins any more, is not ErrVersion: the peer can do better, and is to
-// be asked for the message again (wire-core, Section 9.2).
+// respond makes a new session from the message.
 func (in *inbound) respond() (*Received, error) {
 	if in.outer.Version != wire.Version {
-		return nil, fmt.Errorf("%w: new session of version %d", ErrMalformed, in.outer.Version)
+		return nil, errOldVersion
 	}
 	if err := in.require(in.theirIdentity); err != nil {
 		return nil, err

@@ -150,7 +150,7 @@ var allowed = []string{"Create", "Open", "PeerIdentity", "Acknowledge", "Acknowl
 // Until AfterRestore went through, a device does nothing with what may be
 // outdated, be it opened before the store was marked or after.
 func TestSTO_04_RefusedUntilRestored(t *testing.T) {
-	for _, op := range slices.Concat(operations, upkeeps, peerings) {
+	for _, op := range slices.Concat(operations, upkeeps, peerings, retries) {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			tr := try(t, s, run)

@@ -101,6 +101,7 @@ func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOp
 		d.unstamp(s.sentAt)
 		return nil, err
 	}
+	d.trim(ctx)
 	return out, nil
 }
 

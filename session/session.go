@@ -128,6 +128,7 @@ type Device struct {
 	opts     Options
 	locks    locks
 	memory   memory
+	trimmer  trimmer
 }
 
 // Create makes a new device in store and returns it. The store stays the

@@ -41,7 +41,7 @@ func (u *upkeep) remove(k keystore.Key, version uint64) bool {
 // written down when all of it is.
 func (u *upkeep) sweep(daily bool) error {
 	if daily {
-		for _, f := range []func() error{u.sweepMarks, u.sweepEvents, u.sweepStaged} {
+		for _, f := range []func() error{u.sweepMarks, u.sweepEvents, u.sweepStaged, u.sweepCopies, u.sweepRetries} {
 			if err := f(); err != nil {
 				return err
 			}
@@ -171,4 +171,31 @@ func (u *upkeep) sweepStaged() error {
 		}
 	}
 	return nil
+}
+
+// sweepCopies removes copies of sent messages that are past their time, and the
+// oldest of too many.
+func (u *upkeep) sweepCopies() error {
+	old, err := u.a.t.surplus()
+	for _, n := range old {
+		u.remove(n.key, n.version)
+	}
+	return err
+}
+
+// sweepRetries removes what was noted of retries more than a day ago.
+func (u *upkeep) sweepRetries() error {
+	return u.each(kindRetry, "", func(rec *keystore.Record) {
+		r, err := wire.ParseRetry(rec.Value[1:])
+		if err != nil {
+			return
+		}
+		last := max(r.Reset, r.AskedSince, r.AnsweredSince)
+		for _, q := range r.Requests {
+			last = max(last, q.Last)
+		}
+		if lapsed(last, u.now) {
+			u.remove(rec.Key, rec.Version)
+		}
+	})
 }

@@ -56,7 +56,7 @@ func TestSweepOfMarks(t *testing.T) {
 	p.now = p.now.Add(day)
 	dev, watch := p.bob.spied(t)
 	require.Nil(t, dev.upkeep(t))
-	require.Equal(t, 4+1+3, watch.lists, "prekeys, a day of marks, events, staged messages, base keys")
+	require.Equal(t, 4+1+5, watch.lists, "prekeys, a day of marks, events, staged messages, copies, retries, base keys")
 	require.Len(t, watch.commits, 1)
 	require.Equal(t, map[int]int{1: 2, 2: 2, 8: 2}, p.markDays(t))
 	p.now = p.now.Add(day)
@@ -149,7 +149,7 @@ func TestSweepSparesNewPairs(t *testing.T) {
 	dev, watch := p.bob.spied(t)
 	pair := ""
 	watch.fail = func(call string, _ int) error {
-		if call != "list" || watch.lists != 8 || pair != "" { // 8: of base keys
+		if call != "list" || watch.lists != 10 || pair != "" { // 10: of base keys
 			return nil
 		}
 		p.bob.remove(t, "lastresort", "-")

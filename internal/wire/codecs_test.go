@@ -177,6 +177,7 @@ var (
 	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
 	roundLinks       = value(wire.ParseLinks, wire.AppendLinks)
 	roundLink        = value(wire.ParseLink, wire.AppendLink)
+	roundRetry       = value(wire.ParseRetry, wire.AppendRetry)
 	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
 	roundSenderKey   = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
 )
@@ -314,6 +315,12 @@ func recipientFields() []fld {
 	return []fld{raw(1, []byte("alice")), num32(2, 127), raw(3, seq(8)).must(), num32(4, 5)}
 }
 
+func retryFields() []fld {
+	return []fld{num64(1, 1<<41), sub(2, retryRequestFields()).many(), sub(2, nil).many(), num64(3, 1<<41), num32(4, 300), num64(5, 1<<42), num32(6, 1<<32-1)}
+}
+
+func retryRequestFields() []fld { return []fld{num64(1, 1<<41), num32(2, 5), num64(3, 1<<64-1)} }
+
 func peerDeviceFields() []fld { return []fld{num32(1, 127), num32(2, 16380), num64(3, 1<<41)} }
 
 // deviceCodecs are the bodies of a Device's own records.
@@ -332,6 +339,8 @@ func deviceCodecs() []codec {
 		{name: "SessionIndex", fields: []fld{raw(1, seq(9)), sub(2, noteFields()).many(), sub(2, noteFields()[:1]).many()}, round: roundIndex, limit: wire.MaxDeviceRecord},
 		{name: "SessionIndex/Note", fields: noteFields(), frame: in(nil, 2), round: roundIndex},
 		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1), num64(3, 1<<41)}, round: roundPeer, limit: wire.MaxDeviceRecord},
+		{name: "Retry", fields: retryFields(), round: roundRetry, limit: wire.MaxDeviceRecord},
+		{name: "Retry/Request", fields: retryRequestFields(), frame: in(nil, 2), round: roundRetry},
 		{name: "Peer/Device", fields: peerDeviceFields(), frame: in(nil, 1), round: roundPeer},
 		{name: "Sent", fields: sentFields(), round: roundSent, limit: wire.MaxDeviceRecord},
 		{name: "Sent/Recipient", fields: recipientFields(), frame: in(nil, 4), round: roundSent},
