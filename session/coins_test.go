@@ -54,6 +54,7 @@ var coins = map[string][]int{
 	"Update":                         {curveKey, eventID},
 	"Decrypt":                        {curveKey},
 	"Decrypt archived":               {curveKey},
+	"Decrypt Content":                {curveKey},
 	"AfterRestore":                   lastingKeys,
 }
 

@@ -35,6 +35,9 @@ func contents(t testing.TB, alice session.Address, id *keys.IdentityKeyPair) *co
 	var err error
 	forger.Device, err = session.Open(ctx, forger.store, alice, forger.opts)
 	require.NoError(t, err)
+	if id != nil { // of the own user, it is no stranger's to her only then
+		require.NoError(t, p.alice.AcceptIdentity(ctx, bobAddress, p.bob.Identity()))
+	}
 	p.alice.begin(t, p.bob)
 	return &contentPair{p, forger}
 }
