@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
@@ -20,6 +21,11 @@ var errGone = errors.New("the relay cannot be reached")
 
 // errRejected reports that the relay does not want a request, and never will.
 var errRejected = errors.New("the relay rejects it")
+
+var (
+	errDiffers  = errors.New("the relay knows other devices")
+	errNonsense = fmt.Errorf("%w: its answer makes no sense", errGone)
+)
 
 // A client is a person's side of the relay.
 type client struct {
@@ -37,49 +43,92 @@ func newClient(base string) (*client, error) {
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
-// publish uploads prekeys.
-func (c *client) publish(ctx context.Context, name string, p *x3dh.Publication) error {
-	_, err := c.do(ctx, http.MethodPut, p.Bytes(), "keys", name)
-	return err
+// Devices returns someone's device list. With Bundle and Manifest it makes the
+// client the session.Directory of a person's device.
+func (c *client) Devices(ctx context.Context, user string) ([]session.PeerDevice, error) {
+	return fetch[[]session.PeerDevice](ctx, c, "keys", user)
 }
 
-// bundle takes a prekey bundle of someone.
-func (c *client) bundle(ctx context.Context, name string) (*x3dh.Bundle, error) {
-	b, err := c.do(ctx, http.MethodGet, nil, "keys", name)
+// Bundle takes a prekey bundle of a device.
+func (c *client) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bundle, error) {
+	b, err := c.do(ctx, http.MethodGet, nil, path("keys", peer)...)
 	if err != nil {
 		return nil, err
 	}
 	return x3dh.ParseBundle(b)
 }
 
-// send brings a message to someone's mailbox.
-func (c *client) send(ctx context.Context, to string, e envelope) error {
-	b, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	_, err = c.do(ctx, http.MethodPut, b, "mail", to, e.ID)
+// Manifest returns none: this relay has no hosting manifests.
+func (c *client) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
+
+// publish uploads prekeys.
+func (c *client) publish(ctx context.Context, me session.Address, p *x3dh.Publication) error {
+	_, err := c.do(ctx, http.MethodPut, p.Bytes(), path("keys", me)...)
 	return err
+}
+
+// remove takes a device off the list of its owner.
+func (c *client) remove(ctx context.Context, a session.Address) error {
+	_, err := c.do(ctx, http.MethodDelete, nil, path("keys", a)...)
+	return err
+}
+
+// submit hands a message in. When it is not for the devices that the relay knows,
+// nothing of it is taken, and the answer is what the relay says about them.
+func (c *client) submit(ctx context.Context, me session.Address, id string, s *submission) ([]session.Difference, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	b, err = c.do(ctx, http.MethodPut, b, append(path("sent", me), id)...)
+	if !errors.Is(err, errDiffers) {
+		return nil, err
+	}
+	var said []session.Difference
+	if json.Unmarshal(b, &said) != nil || len(said) == 0 {
+		return nil, errNonsense
+	}
+	return said, nil
 }
 
 // mail returns what is in a mailbox, once there is something or it has waited
 // long enough.
-func (c *client) mail(ctx context.Context, name string) ([]envelope, error) {
-	b, err := c.do(ctx, http.MethodGet, nil, "mail", name)
-	if err != nil {
-		return nil, err
-	}
-	var bag mailbag
-	if err := json.Unmarshal(b, &bag); err != nil {
-		return nil, fmt.Errorf("%w: its answer makes no sense", errGone)
-	}
-	return bag.Mail, nil
+func (c *client) mail(ctx context.Context, me session.Address) ([]envelope, error) {
+	bag, err := fetch[mailbag](ctx, c, path("mail", me)...)
+	return bag.Mail, err
 }
 
 // confirm says that a message is saved.
-func (c *client) confirm(ctx context.Context, name, id string) error {
-	_, err := c.do(ctx, http.MethodDelete, nil, "mail", name, id)
+func (c *client) confirm(ctx context.Context, me session.Address, id string) error {
+	_, err := c.do(ctx, http.MethodDelete, nil, append(path("mail", me), id)...)
 	return err
+}
+
+// pin leaves something for another device of one's own.
+func (c *client) pin(ctx context.Context, user, what string, b []byte) error {
+	_, err := c.do(ctx, http.MethodPut, b, "link", user, what)
+	return err
+}
+
+// pinned returns what another device of one's own has left.
+func (c *client) pinned(ctx context.Context, user, what string) ([]byte, error) {
+	return c.do(ctx, http.MethodGet, nil, "link", user, what)
+}
+
+func path(what string, a session.Address) []string {
+	return []string{what, a.User, fmt.Sprint(a.Device)}
+}
+
+// fetch reads something that is JSON.
+func fetch[T any](ctx context.Context, c *client, path ...string) (x T, err error) {
+	b, err := c.do(ctx, http.MethodGet, nil, path...)
+	if err != nil {
+		return x, err
+	}
+	if json.Unmarshal(b, &x) != nil {
+		return x, errNonsense
+	}
+	return x, nil
 }
 
 // maxAnswer bounds what is read of an answer: a full mailbag, as JSON.
@@ -90,10 +139,11 @@ const maxAnswer = maxBatch * maxEnvelope
 func (c *client) do(ctx context.Context, method string, body []byte, path ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxWait+10*time.Second)
 	defer cancel()
-	for i := range path {
-		path[i] = url.PathEscape(path[i])
+	to := c.base
+	for _, part := range path {
+		to += "/" + url.PathEscape(part)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/"+strings.Join(path, "/"), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +165,10 @@ func failure(status int) error {
 		return nil
 	case status == http.StatusNotFound:
 		return errUnknown
+	case status == http.StatusConflict:
+		return errDiffers
+	case status == http.StatusGone:
+		return errRemoved
 	case status == http.StatusInsufficientStorage:
 		return errFull
 	case status < 500:

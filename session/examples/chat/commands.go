@@ -5,7 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+
+	"github.com/gembok-e2ee/gembok/session"
 )
 
 // maxText bounds a message, in bytes, so that its envelope passes the relay.
@@ -16,6 +19,10 @@ var help = []string{
 	"/who            identity keys, to compare by voice",
 	"/accept [NAME]  accept an identity key that has changed",
 	"/history        what was read and sent",
+	"/link CODE      give the account to the new device of yours that shows CODE",
+	"/devices        your devices, and those of whom you write to",
+	"/remove NUMBER  take a device of yours off the list: it gets nothing any more",
+	"/lose NAME      forget the sessions with somebody, as a damaged store would",
 	"/crash          die like a phone without power, after the next message is",
 	"                decrypted and before it is saved; it is there at the next start",
 	"/quit           end; what waits to be sent waits for the next start",
@@ -71,9 +78,9 @@ func (t *talk) run(ctx context.Context, lines <-chan string, ask func(prompt str
 
 func (t *talk) prompt() string {
 	if t.to == "" {
-		return t.p.name + "> "
+		return label(t.p.me) + "> "
 	}
-	return t.p.name + " to " + t.to + "> "
+	return label(t.p.me) + " to " + t.to + "> "
 }
 
 func (t *talk) say(format string, args ...any) {
@@ -86,7 +93,7 @@ func (t *talk) do(ctx context.Context, line string) error {
 	case command == "":
 	case !strings.HasPrefix(command, "/"):
 		return t.write(ctx, line)
-	case command == "/to" && arg == t.p.name:
+	case command == "/to" && arg == nameOf(t.p.me.User):
 		t.say("that is you")
 	case command == "/to" && validName(arg):
 		t.to = arg
@@ -98,6 +105,15 @@ func (t *talk) do(ctx context.Context, line string) error {
 		return t.p.accept(ctx, t.to)
 	case command == "/accept":
 		return t.p.accept(ctx, arg)
+	case command == "/link":
+		return t.p.link(ctx, arg)
+	case command == "/devices":
+		return t.devices(ctx)
+	case command == "/remove":
+		n, _ := strconv.ParseUint(arg, 10, 32)
+		return t.p.remove(ctx, uint32(n))
+	case command == "/lose" && validName(arg):
+		return t.lose(ctx, arg)
 	case command == "/history":
 		return t.history(ctx)
 	case command == "/crash":
@@ -127,11 +143,11 @@ func (t *talk) write(ctx context.Context, text string) error {
 
 // who shows the identity keys of both.
 func (t *talk) who(ctx context.Context) error {
-	t.say("%s, you: %s", t.p.name, digits(t.p.device.Identity()))
+	t.say("%s, you: %s", nameOf(t.p.me.User), digits(t.p.device.Identity()))
 	if t.to == "" {
 		return nil
 	}
-	id, err := t.p.device.PeerIdentity(ctx, address(t.to))
+	id, err := t.p.device.PeerIdentity(ctx, session.Address{User: userOf(t.to), Device: 1})
 	if err != nil {
 		return err
 	}
@@ -140,9 +156,35 @@ func (t *talk) who(ctx context.Context) error {
 	} else {
 		t.say("%s: %s", t.to, digits(id.Accepted))
 	}
-	if key, ok := t.p.changedKey(t.to); ok {
-		t.say("%s, not accepted: %s", t.to, digits(key))
+	for a, key := range t.p.changedKeys(t.to) {
+		t.say("%s, not accepted: %s", label(a), digits(key))
 	}
+	return nil
+}
+
+// devices shows which devices are written to.
+func (t *talk) devices(ctx context.Context) error {
+	for _, user := range []string{t.p.me.User, userOf(t.to)} {
+		list, err := t.p.relay.Devices(ctx, user)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			t.say("%s", label(session.Address{User: user, Device: d.Device}))
+		}
+		if t.to == "" {
+			break
+		}
+	}
+	return nil
+}
+
+// lose forgets somebody.
+func (t *talk) lose(ctx context.Context, name string) error {
+	if err := t.p.device.Forget(ctx, userOf(name)); err != nil {
+		return err
+	}
+	t.say("the sessions with %s are forgotten", name)
 	return nil
 }
 

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +9,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/session"
 )
 
 // A play is the demo on its way: the relay, the people, and the counts.
@@ -20,28 +25,18 @@ type play struct {
 	peer   string // what Budi is
 	url    string // of the relay
 	relay  *relay
-	posted chan envelope // what the relay took in, and holds back until deliver
+	posted chan []delivery // what the relay took in, and holds back until deliver
 
-	actors map[string]*actor    // those who are alive
-	unread map[string][]*parcel // in the mailboxes of those who are not
-	held   []*parcel            // late
+	devices map[string][]string  // of each person, by their labels
+	actors  map[string]*actor    // devices that are alive, by label
+	unread  map[string][]*parcel // in the mailboxes of those that are not
+	held    []*parcel            // late
 
-	sent, read, refused int
-	wrong               []string
+	sent, copies, read, twice, refused int
+	wrong                              []string
 
 	printing sync.Mutex
 	out      io.Writer
-}
-
-// A parcel is a message on its way.
-type parcel struct {
-	number   int
-	from, to string
-	text     string // what must be read; the relay does not see it
-	envelope envelope
-	wait     int // messages to let pass first
-	staged   bool
-	read     bool
 }
 
 // demo plays the whole script on out.
@@ -74,13 +69,14 @@ func demo(ctx context.Context, out io.Writer, peer string) error {
 
 func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 	p := &play{
-		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan envelope, 1),
-		actors: map[string]*actor{}, unread: map[string][]*parcel{},
+		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []delivery, 1),
+		devices: map[string][]string{"Ani": {"Ani"}, "Budi": {"Budi"}},
+		actors:  map[string]*actor{}, unread: map[string][]*parcel{},
 	}
 	p.relay = newRelay(func(what string) { p.print("    the relay sees: %s", what) })
-	p.relay.deliver = func(_ string, e envelope) error {
+	p.relay.post.deliver = func(mail []delivery) error {
 		select {
-		case p.posted <- e:
+		case p.posted <- mail:
 		case <-ctx.Done():
 		}
 		return nil
@@ -96,7 +92,7 @@ func (p *play) perform() error {
 		}
 	}
 	for _, l := range script {
-		if err := p.say(l); err != nil {
+		if err := p.act(l); err != nil {
 			return err
 		}
 	}
@@ -108,29 +104,18 @@ func (p *play) perform() error {
 	return nil
 }
 
-// start starts a person's process. What it received before and did not save it
+// start starts a device's process. What it received before and did not save it
 // shows first, then what the relay kept.
-func (p *play) start(name string) error {
-	flags := []string{"-relay", p.url, "-store", filepath.Join(p.dir, name)}
-	kind := "gembok"
-	if name == "Budi" {
-		kind = p.peer
-	}
-	a, err := startActor(p.ctx, name, append(flags, "-peer", kind)...)
+func (p *play) start(label string) error {
+	a, err := p.spawn(label)
 	if err != nil {
 		return err
 	}
-	p.actors[name] = a
-	mail := p.unread[name]
-	if mail == nil {
-		p.print("\n%s (%s) is process %d.", name, kind, a.cmd.Process.Pid)
-	} else {
-		p.print("\n%s starts again, as process %d.", name, a.cmd.Process.Pid)
-	}
-	delete(p.unread, name)
+	mail := p.unread[label]
+	delete(p.unread, label)
 	for _, m := range mail {
 		if m.staged {
-			if err := p.hear(a, m, readEvent); err != nil {
+			if err := p.hear(a, m, m.kind()); err != nil {
 				return err
 			}
 		}
@@ -139,7 +124,7 @@ func (p *play) start(name string) error {
 		return err
 	}
 	for _, m := range mail {
-		kind := readEvent
+		kind := m.kind()
 		if m.staged {
 			kind = againEvent
 		}
@@ -147,49 +132,202 @@ func (p *play) start(name string) error {
 			return err
 		}
 	}
-	return a.types("/to " + other(name))
+	return a.types("/to " + other(label))
 }
 
-// say lets a person write a line, and the relay do with it what the script says.
-func (p *play) say(l line) error {
+func (p *play) spawn(label string) (*actor, error) {
+	kind := "gembok"
+	if label == "Budi" {
+		kind = p.peer
+	}
+	store := filepath.Join(p.dir, strings.ReplaceAll(label, "/", "-"))
+	a, err := startActor(p.ctx, label, "-relay", p.url, "-store", store, "-peer", kind)
+	if err != nil {
+		return nil, err
+	}
+	p.actors[label] = a
+	if p.unread[label] == nil {
+		p.print("\n%s (%s) is process %d.", label, kind, a.cmd.Process.Pid)
+	} else {
+		p.print("\n%s starts again, as process %d.", label, a.cmd.Process.Pid)
+	}
+	return a, nil
+}
+
+// act is one line of the script.
+func (p *play) act(l line) error {
 	if p.actors[l.from] == nil {
 		if err := p.start(l.from); err != nil {
 			return err
 		}
 	}
+	switch l.fate {
+	case links:
+		return p.link(l.from)
+	case removes:
+		return p.remove(l.from)
+	}
+	return p.say(l)
+}
+
+// say lets a person write a line, and the relay do with it what the script says.
+func (p *play) say(l line) error {
 	p.sent++
-	m := &parcel{number: p.sent, from: l.from, to: other(l.from), text: l.text}
-	p.print("\n%2d  %s writes: %s", m.number, l.from, printable(l.text))
+	p.print("\n%2d  %s writes: %s", p.sent, l.from, printable(l.text))
 	if err := p.actors[l.from].types(l.text); err != nil {
 		return err
 	}
-	if _, err := p.actors[l.from].expect(sentEvent); err != nil {
+	if _, err := p.expect(p.actors[l.from], sentEvent); err != nil {
 		return err
 	}
-	m.envelope = <-p.posted
-	return p.happen(m, l.fate)
+	mail, err := p.take()
+	if err != nil {
+		return err
+	}
+	var main *parcel
+	for _, m := range p.parcels(l, mail) {
+		if main == nil && m.kind() == readEvent {
+			main = m
+		} else {
+			err = errors.Join(err, p.deliver(m, m.kind()))
+		}
+	}
+	if main == nil {
+		return fmt.Errorf("number %d is for nobody", p.sent)
+	}
+	return errors.Join(err, p.happen(main, l.fate), p.pass())
+}
+
+// parcels are the copies of a line, which are for all devices of both people but
+// the one that wrote it.
+func (p *play) parcels(l line, mail []delivery) (out []*parcel) {
+	readers := slices.DeleteFunc(slices.Concat(p.devices["Ani"], p.devices["Budi"]), func(d string) bool { return d == l.from })
+	p.copies += len(readers)
+	for _, d := range mail {
+		m := &parcel{number: p.sent, from: l.from, to: label(d.to), text: l.text, envelope: d.envelope}
+		if !slices.Contains(readers, m.to) {
+			p.fail("number %d goes to %s", m.number, m.to)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// take returns what the relay took in.
+func (p *play) take() ([]delivery, error) {
+	select {
+	case mail := <-p.posted:
+		return mail, nil
+	case <-time.After(patience):
+		return nil, errors.New("the relay gets nothing")
+	}
+}
+
+// expect returns what a process shows next of that kind. News it shows on the
+// way.
+func (p *play) expect(a *actor, kind string) (event, error) {
+	for {
+		e, err := a.next()
+		if err == nil && e.Kind == newsEvent {
+			p.print("    %s is told: %s", a.label, printable(e.Peer+" "+e.Text))
+			continue
+		}
+		return e, a.check(e, kind, err)
+	}
+}
+
+// link links a second device of a person by the first.
+func (p *play) link(label string) error {
+	second := label + "/2"
+	a, err := p.spawn(second)
+	if err != nil {
+		return err
+	}
+	e, err := a.expect(linkEvent)
+	if err != nil {
+		return err
+	}
+	p.print("    %s shows a code, and %s types it into the first device: %s", second, label, printable(e.Text))
+	if err := p.actors[label].types("/link " + e.Text); err != nil {
+		return err
+	}
+	if _, err := a.expect(readyEvent); err != nil {
+		return err
+	}
+	p.devices[label] = append(p.devices[label], second)
+	return a.types("/to " + other(label))
+}
+
+// remove removes the second device of a person by the first. It stays there, to
+// see that it gets nothing.
+func (p *play) remove(label string) error {
+	p.print("\n%s removes the second device.", label)
+	if err := p.actors[label].types("/remove 2"); err != nil {
+		return err
+	}
+	if _, err := p.expect(p.actors[label], noticeEvent); err != nil {
+		return err
+	}
+	p.devices[label] = []string{label}
+	_, err := p.expect(p.actors[label+"/2"], removedEvent)
+	return err
 }
 
 // happen is what becomes of a message at the relay.
-func (p *play) happen(m *parcel, f fate) (err error) {
+func (p *play) happen(m *parcel, f fate) error {
 	switch f {
 	case late:
-		m.wait = 2
+		m.wait = 3 // the one that it passes by now counts
 		p.held = append(p.held, m)
 		p.print("    … and is late with it")
 		return nil
 	case twice:
 		p.print("    … and delivers it twice")
-		err = errors.Join(p.deliver(m, readEvent), p.deliver(m.again(), againEvent))
+		return errors.Join(p.deliver(m, readEvent), p.deliver(m.again(), againEvent))
 	case forged:
 		p.print("    … and delivers another in its place first")
-		err = errors.Join(p.deliver(m.forge(), refusedEvent), p.deliver(m, readEvent))
+		return errors.Join(p.deliver(m.forge(), askedEvent), p.deliver(m, readEvent), p.resend(m, againEvent))
 	case dies:
-		err = p.kill(m)
-	default:
-		err = p.deliver(m, readEvent)
+		return p.kill(m)
+	case loses:
+		return p.lose(m)
 	}
-	return errors.Join(err, p.pass())
+	return p.deliver(m, readEvent)
+}
+
+// lose delivers a message to someone who has lost the session.
+func (p *play) lose(m *parcel) error {
+	if err := p.actors[m.to].types("/lose " + owner(m.from)); err != nil {
+		return err
+	}
+	if _, err := p.expect(p.actors[m.to], noticeEvent); err != nil {
+		return err
+	}
+	p.print("    %s loses the sessions with %s", m.to, owner(m.from))
+	return errors.Join(p.deliver(m, askedEvent), p.resend(m, readEvent))
+}
+
+// resend delivers the request of someone who could not read a message, and then
+// what its sender sends again.
+func (p *play) resend(m *parcel, kind string) error {
+	request, err := p.take()
+	if err != nil {
+		return err
+	}
+	a := p.actors[m.from]
+	if err := p.relay.putMail(request); err != nil {
+		return err
+	}
+	if _, err := p.expect(a, resentEvent); err != nil {
+		return err
+	}
+	mail, err := p.take()
+	if err != nil {
+		return err
+	}
+	p.print("    %s has sent number %d again", m.from, m.number)
+	m.envelope = mail[0].envelope
+	return p.deliver(m, kind)
 }
 
 // pass lets the late messages come nearer.
@@ -205,7 +343,7 @@ func (p *play) pass() (err error) {
 	p.held = still
 	for _, m := range arrived {
 		p.print("    number %d arrives, late", m.number)
-		err = errors.Join(err, p.deliver(m, readEvent))
+		err = errors.Join(err, p.deliver(m, m.kind()))
 	}
 	return err
 }
@@ -213,7 +351,7 @@ func (p *play) pass() (err error) {
 // deliver puts a message into its mailbox; if someone is there to read it, the
 // next that they show must be of that kind.
 func (p *play) deliver(m *parcel, kind string) error {
-	if err := p.relay.mail.put(m.to, m.envelope); err != nil {
+	if err := p.put(m); err != nil {
 		return err
 	}
 	if a := p.actors[m.to]; a != nil {
@@ -222,6 +360,12 @@ func (p *play) deliver(m *parcel, kind string) error {
 	p.unread[m.to] = append(p.unread[m.to], m)
 	p.print("    … and keeps it: %s is not there", m.to)
 	return nil
+}
+
+func (p *play) put(m *parcel) error {
+	to, number, _ := strings.Cut(m.to, "/")
+	device, _ := strconv.ParseUint(cmp.Or(number, "1"), 10, 32)
+	return p.relay.mail.put(session.Address{User: userOf(to), Device: uint32(device)}, m.envelope)
 }
 
 // kill delivers a message to someone whose process dies after Decrypt and
@@ -234,7 +378,7 @@ func (p *play) kill(m *parcel) error {
 	if _, err := a.expect(noticeEvent); err != nil {
 		return err
 	}
-	if err := p.relay.mail.put(m.to, m.envelope); err != nil {
+	if err := p.put(m); err != nil {
 		return err
 	}
 	if _, err := a.expect(diedEvent); err != nil {
@@ -249,7 +393,7 @@ func (p *play) kill(m *parcel) error {
 
 // hear counts what a process shows of a message.
 func (p *play) hear(a *actor, m *parcel, kind string) error {
-	e, err := a.expect(kind)
+	e, err := p.expect(a, kind)
 	if err != nil {
 		return err
 	}
@@ -258,8 +402,14 @@ func (p *play) hear(a *actor, m *parcel, kind string) error {
 }
 
 func (p *play) count(m *parcel, e event) {
+	peer := owner(m.from)
+	if m.kind() == syncEvent {
+		peer = other(m.from)
+	}
 	switch {
-	case e.Kind == refusedEvent:
+	case e.Kind == askedEvent && !m.forged:
+		p.print("    %s cannot read that, and asks %s for it again: %s", m.to, m.from, printable(e.Text))
+	case e.Kind == refusedEvent || e.Kind == askedEvent:
 		p.refused++
 		p.print("    %s refuses that: %s", m.to, printable(e.Text))
 	case e.Kind == againEvent && !m.read:
@@ -267,31 +417,37 @@ func (p *play) count(m *parcel, e event) {
 	case e.Kind == againEvent:
 		p.print("    %s has number %d already", m.to, m.number)
 	case m.read:
+		p.twice++
 		p.fail("number %d was read twice", m.number)
-	case e.Text != m.text || e.Peer != m.from:
+	case e.Text != m.text || e.Peer != peer:
 		p.fail("number %d was read wrongly", m.number)
 	default:
 		m.read = true
 		p.read++
-		p.print("    %s reads:  %s", m.to, printable(e.Text))
+		verb := map[string]string{readEvent: "reads: ", syncEvent: "shows, too: "}[e.Kind]
+		p.print("    %s %s %s", m.to, verb, printable(e.Text))
 	}
 }
 
-// end ends the processes.
+// end ends the processes. None has shown more than it was asked for.
 func (p *play) end() (err error) {
 	for _, a := range p.actors {
-		err = errors.Join(err, a.quit())
+		rest, ended := a.quit()
+		err = errors.Join(err, ended)
+		for _, e := range rest {
+			p.fail("%s shows %q (%s) at the end", a.label, e.Kind, printable(e.Text))
+		}
 	}
 	return err
 }
 
 // close prints the last line and says whether all went right.
 func (p *play) close() error {
-	lost := p.sent - p.read
+	lost := p.copies - p.read
 	if lost > 0 {
-		p.fail("%d messages were sent and not read", lost)
+		p.fail("%d copies were sent and not read", lost)
 	}
-	p.print("\nsent %d · read %d · lost %d · refused %d", p.sent, p.read, lost, p.refused)
+	p.print("\nsent %d in %d copies · read %d · lost %d · twice %d · refused %d", p.sent, p.copies, p.read, lost, p.twice, p.refused)
 	if len(p.wrong) > 0 {
 		return errors.New(strings.Join(p.wrong, "; "))
 	}
@@ -307,26 +463,4 @@ func (p *play) print(format string, args ...any) {
 	p.printing.Lock()
 	defer p.printing.Unlock()
 	fmt.Fprintf(p.out, format+"\n", args...)
-}
-
-// again puts the message into another envelope.
-func (m *parcel) again() *parcel {
-	m.envelope.ID += "-2"
-	return m
-}
-
-// forge is another message in the same envelope but one bit: of the MAC.
-func (m *parcel) forge() *parcel {
-	f := *m
-	f.envelope.ID += "-forged"
-	f.envelope.Bytes = bytes.Clone(m.envelope.Bytes)
-	f.envelope.Bytes[len(f.envelope.Bytes)-1] ^= 1
-	return &f
-}
-
-func other(name string) string {
-	if name == "Ani" {
-		return "Budi"
-	}
-	return "Ani"
 }

@@ -2,28 +2,32 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
+	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
 // Bounds of the relay. Whoever would pass one is told errFull.
 const (
 	maxPeople  = 10000
-	maxOffered = 100000 // one-time prekeys that one person ever published
+	maxOffered = 100000 // one-time prekeys that one device ever published
 )
 
-// A directory hands out prekey bundles. All it holds is public; what it has to
-// get right is that nobody is handed a one-time prekey that another got.
+// A directory says which devices somebody has, and hands out their prekey
+// bundles. All it holds is public; what it has to get right is that nobody is
+// handed a one-time prekey that another got.
 type directory struct {
 	mu     sync.Mutex
-	people map[string]*shelf
+	people map[string]map[uint32]*shelf // by user and device
 }
 
-// A shelf is what one person's device has published.
+// A shelf is what one device has published.
 type shelf struct {
 	stock   *x3dh.Publication // without the one-time prekeys that are gone
 	offered map[oneTime]bool  // every one-time prekey that ever was here
+	removed bool              // by its owner; nothing is taken from here any more
 }
 
 type oneTime struct {
@@ -31,31 +35,42 @@ type oneTime struct {
 	id  uint32
 }
 
-// put takes in what a device published. One-time prekeys that were here before
-// are passed over: an upload whose answer was lost comes again. Another identity
-// key is another installation, and the old one's prekeys go.
+// put takes in what a device published, and reports whether the device is a new
+// one. One-time prekeys that were here before are passed over: an upload whose
+// answer was lost comes again. Another identity key or registration id is another
+// installation, and the old one's prekeys go.
 //
 // This relay knows nobody, so it cannot tell who may publish under a name. One
 // of a real service asks for a login.
-func (d *directory) put(name string, p *x3dh.Publication) error {
+func (d *directory) put(a session.Address, p *x3dh.Publication) (isNew bool, err error) {
 	if err := p.Verify(); err != nil {
-		return fmt.Errorf("%w: %w", errBad, err)
+		return false, fmt.Errorf("%w: %w", errBad, err)
+	}
+	if p.DeviceID != a.Device {
+		return false, fmt.Errorf("%w: of another device", errBad)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := d.people[name]
+	s := d.people[a.User][a.Device]
+	isNew = s == nil || !s.stock.IdentityKey.Equal(p.IdentityKey) || s.stock.RegistrationID != p.RegistrationID
 	switch {
-	case s == nil && len(d.people) >= maxPeople:
-		return errFull
-	case s == nil || !s.stock.IdentityKey.Equal(p.IdentityKey):
+	case isNew:
 		s = &shelf{stock: &x3dh.Publication{}, offered: map[oneTime]bool{}}
+	case s.removed:
+		return false, errRemoved
 	}
 	if len(s.offered)+len(p.PreKeys)+len(p.KEMPreKeys) > maxOffered {
-		return errFull
+		return false, errFull
+	}
+	if d.people[a.User] == nil {
+		if len(d.people) >= maxPeople {
+			return false, errFull
+		}
+		d.people[a.User] = map[uint32]*shelf{}
 	}
 	s.add(p)
-	d.people[name] = s
-	return nil
+	d.people[a.User][a.Device] = s
+	return isNew, nil
 }
 
 // add puts the new one-time prekeys behind the old, and replaces the rest.
@@ -85,19 +100,56 @@ func (s *shelf) isNew(k oneTime) bool {
 
 // take hands out a bundle. Its one-time prekeys leave the shelf with it; when
 // there are none left, it has the last-resort one.
-func (d *directory) take(name string) (*x3dh.Bundle, error) {
+func (d *directory) take(a session.Address) (*x3dh.Bundle, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := d.people[name]
-	if s == nil {
-		return nil, errUnknown
+	if err := d.here(a); err != nil {
+		return nil, err
 	}
-	return s.stock.Take(), nil
+	return d.people[a.User][a.Device].stock.Take(), nil
 }
 
-// knows reports whether someone published under a name.
-func (d *directory) knows(name string) bool {
+// remove takes a device off its owner's list, for good.
+func (d *directory) remove(a session.Address) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.people[name] != nil
+	if err := d.here(a); err != nil {
+		return err
+	}
+	d.people[a.User][a.Device].removed = true
+	return nil
+}
+
+// knows is nil for a device that published here and was not removed.
+func (d *directory) knows(a session.Address) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.here(a)
+}
+
+func (d *directory) here(a session.Address) error {
+	switch s := d.people[a.User][a.Device]; {
+	case s == nil:
+		return errUnknown
+	case s.removed:
+		return errRemoved
+	}
+	return nil
+}
+
+// list returns someone's devices.
+func (d *directory) list(user string) ([]session.PeerDevice, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.people[user] == nil {
+		return nil, errUnknown
+	}
+	list := []session.PeerDevice{}
+	for id, s := range d.people[user] {
+		if !s.removed {
+			list = append(list, session.PeerDevice{Device: id, RegistrationID: s.stock.RegistrationID})
+		}
+	}
+	slices.SortFunc(list, func(a, b session.PeerDevice) int { return int(a.Device) - int(b.Device) })
+	return list, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
 )
@@ -16,36 +17,38 @@ const (
 
 // An envelope is all that the relay knows of a message.
 type envelope struct {
-	ID    string              `json:"id"` // the sender's choice; the same one is the same message
-	From  string              `json:"from"`
-	Type  session.MessageType `json:"type"`
-	Bytes []byte              `json:"bytes"` // ciphertext
+	ID     string              `json:"id"` // the sender's choice; the same one is the same message
+	From   session.Address     `json:"from"`
+	SentAt time.Time           `json:"sentAt"` // by which a reader asks for it again
+	Type   session.MessageType `json:"type"`
+	Bytes  []byte              `json:"bytes"` // ciphertext
 }
 
-// A mailroom keeps each message until its reader confirms it.
+// A mailroom keeps each message until its reader confirms it. Each device has a
+// mailbox.
 type mailroom struct {
 	mu    sync.Mutex
-	boxes map[string]*mailbox
+	boxes map[session.Address]*mailbox
 }
 
 type mailbox struct {
 	mail []envelope    // in the order in which it came
-	news chan struct{} // closed when mail comes
+	news chan struct{} // closed when something changes
 }
 
-// box returns the mailbox of a name. The caller holds the lock, and knows that
-// the name is in the directory, which bounds their number.
-func (m *mailroom) box(name string) *mailbox {
-	b := m.boxes[name]
+// box returns the mailbox of a device. The caller holds the lock, and knows that
+// the device is in the directory, which bounds their number.
+func (m *mailroom) box(a session.Address) *mailbox {
+	b := m.boxes[a]
 	if b == nil {
 		b = &mailbox{news: make(chan struct{})}
-		m.boxes[name] = b
+		m.boxes[a] = b
 	}
 	return b
 }
 
 // put adds a message, unless it is there.
-func (m *mailroom) put(to string, e envelope) error {
+func (m *mailroom) put(to session.Address, e envelope) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := m.box(to)
@@ -56,38 +59,50 @@ func (m *mailroom) put(to string, e envelope) error {
 		return errFull
 	}
 	b.mail = append(b.mail, e)
-	close(b.news)
-	b.news = make(chan struct{})
+	b.wake()
 	return nil
 }
 
-// wait returns the oldest mail that is not confirmed, the same again until it
-// is. While there is none, it waits until ctx ends.
-func (m *mailroom) wait(ctx context.Context, name string) []envelope {
-	for {
-		mail, news := m.look(name)
-		if len(mail) > 0 {
-			return mail
-		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func (m *mailroom) look(name string) ([]envelope, <-chan struct{}) {
+// clear throws away what is in a mailbox, whose reader is gone.
+func (m *mailroom) clear(a session.Address) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := m.box(name)
+	b := m.box(a)
+	b.mail = nil
+	b.wake()
+}
+
+func (b *mailbox) wake() {
+	close(b.news)
+	b.news = make(chan struct{})
+}
+
+// wait returns the oldest mail that is not confirmed, the same again until it
+// is. While there is none, it waits for a change, or until ctx ends.
+func (m *mailroom) wait(ctx context.Context, a session.Address) []envelope {
+	mail, news := m.look(a)
+	if len(mail) > 0 {
+		return mail
+	}
+	select {
+	case <-news:
+	case <-ctx.Done():
+	}
+	mail, _ = m.look(a)
+	return mail
+}
+
+func (m *mailroom) look(a session.Address) ([]envelope, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.box(a)
 	return slices.Clone(b.mail[:min(len(b.mail), maxBatch)]), b.news
 }
 
 // confirm removes a message, if it is there.
-func (m *mailroom) confirm(name, id string) {
+func (m *mailroom) confirm(a session.Address, id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := m.box(name)
+	b := m.box(a)
 	b.mail = slices.DeleteFunc(b.mail, func(e envelope) bool { return e.ID == id })
 }

@@ -7,20 +7,27 @@
 // with its store in a file. They talk through the relay, which delivers late,
 // twice, and once what it forged. One of them is killed after a message was
 // decrypted and before it was saved; started again, it has the message, once.
-// The last line counts the messages sent, read, lost and refused as forged; the
-// program exits with 1 if one is lost, or read twice or wrongly. With -peer
-// official the second person is the official library (package internal/interop
-// says how to install it).
+// Then one takes a second device, which shows what is written on the first; the
+// other loses the sessions, cannot read a message, asks for it again and reads
+// it; and the second device is removed, and gets nothing any more. The last line
+// counts the messages sent, their copies for devices, and how many of these were
+// read, lost, read twice, and refused as forged; the program exits with 1 if one
+// is lost, or read twice or wrongly. With -peer official the second person is the
+// official library (package internal/interop says how to install it).
 //
 // The same programs are there to chat with:
 //
 //	go run ./session/examples/chat serve
 //	go run ./session/examples/chat -as ani -store ~/ani.store
+//	go run ./session/examples/chat -as ani -device 2 -store ~/ani-2.store
 //	go run ./session/examples/chat -as budi -store ~/budi.store
 //
-// To read it, begin at person.go: it has what an app does with a Device to
-// receive, and outbox.go what it does to send. relay.go, directory.go and
-// mailbox.go are a server, demo.go and script.go the play.
+// To read it, begin at outbox.go: it has what an app does with a Device to send
+// to all devices of somebody. person.go is what it does to receive, retry.go what
+// it does with what cannot be read, link.go how a second device is linked, and
+// client.go how a Device asks a server for devices and their keys. relay.go,
+// directory.go, postoffice.go, mailbox.go and board.go are that server; demo.go,
+// parcel.go and script.go the play.
 package main
 
 import (
@@ -34,11 +41,12 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
 )
 
 var (
 	errUsage = errors.New("usage")
-	errName  = errors.New("a name has letters, digits, - and _, 16 bytes at most")
+	errName  = errors.New("a name has letters, digits, - and _, 16 bytes at most; a device is a number from 1 to 127")
 )
 
 func main() {
@@ -56,6 +64,7 @@ func main() {
 // The options are the flags.
 type options struct {
 	as, relay, store, peer string
+	device                 uint
 	json                   bool
 }
 
@@ -71,6 +80,7 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	f := flag.NewFlagSet("chat [serve]", flag.ContinueOnError)
 	f.StringVar(&o.as, "as", "", "chat as this person")
+	f.UintVar(&o.device, "device", 1, "which of the person's devices this is; further ones are linked to the first")
 	f.StringVar(&o.relay, "relay", "http://127.0.0.1:8080", "where the relay is")
 	f.StringVar(&o.store, "store", "", "file that keeps keys and messages; one is made if there is none")
 	f.StringVar(&o.peer, "peer", "gembok", "who the second person is, or with -as this one: gembok or official")
@@ -86,7 +96,8 @@ func run(ctx context.Context, args []string) error {
 
 // chat is one person's process, until the end of its input.
 func chat(ctx context.Context, o options, in io.Reader, out *os.File) error {
-	if !validName(o.as) {
+	me := session.Address{User: userOf(o.as), Device: uint32(o.device)}
+	if !validName(o.as) || o.device > maxDevice || !validAddress(me) {
 		return errName
 	}
 	relay, err := newClient(o.relay)
@@ -94,18 +105,17 @@ func chat(ctx context.Context, o options, in io.Reader, out *os.File) error {
 		return err
 	}
 	defer relay.close()
-	d, store, done, err := o.open(ctx)
+	view := &terminal{out: out, live: isTerminal(out)}
+	var s screen = view
+	if o.json {
+		s = &jsonLines{out: out}
+	}
+	d, store, done, err := o.open(ctx, me, relay, s)
 	if err != nil {
 		return err
 	}
 	defer done()
-
-	view := &terminal{out: out, live: isTerminal(out)}
-	p := newPerson(o.as, d, store, relay, view)
-	if o.json {
-		p.screen = &jsonLines{out: out}
-	}
-	return p.chat(ctx, in, view.ask)
+	return newPerson(me, d, store, relay, s).chat(ctx, in, view.ask)
 }
 
 // chat runs p beside what is typed.
@@ -131,9 +141,9 @@ func (p *person) chat(ctx context.Context, in io.Reader, ask func(prompt string)
 }
 
 // open returns the device, the store for the rest, and what closes both.
-func (o *options) open(ctx context.Context) (device, keystore.Store, func(), error) {
+func (o *options) open(ctx context.Context, me session.Address, relay *client, s screen) (device, keystore.Store, func(), error) {
 	if o.peer == "official" {
-		d, err := newOfficial(o.as)
+		d, err := newOfficial(me, relay)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -146,7 +156,7 @@ func (o *options) open(ctx context.Context) (device, keystore.Store, func(), err
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", o.store, err)
 	}
-	d, err := openDevice(ctx, store, o.as)
+	d, err := openDevice(ctx, store, me, relay, s)
 	if err != nil {
 		_ = store.Close()
 		return nil, nil, nil, fmt.Errorf("%s: %w", o.store, err)

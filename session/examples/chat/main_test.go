@@ -24,7 +24,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const lastLine = "\nsent 24 · read 24 · lost 0 · refused 1\n"
+const lastLine = "\nsent 36 in 45 copies · read 45 · lost 0 · twice 0 · refused 1\n"
+
+// demoShows is what nobody should miss.
+var demoShows = []string{
+	"Ani/2 shows a code, and Ani types it into the first device",
+	"Ani did not know the devices of Ani: device 2 is new",
+	"Ani/2 shows, too:  I have a laptop now, too.",
+	"Ani shows, too:  It does.",
+	"Budi cannot read that, and asks Ani for it again",
+	"Ani has sent number 31 again\n    Budi reads:  Does it still know me?",
+	"the relay sees: Ani/2 is removed",
+	"Ani did not know the devices of Ani: device 2 is removed",
+}
 
 func TestDemo(t *testing.T) {
 	var out bytes.Buffer
@@ -32,6 +44,9 @@ func TestDemo(t *testing.T) {
 	require.NoError(t, err, out.String())
 	require.True(t, strings.HasSuffix(out.String(), lastLine), out.String())
 	require.Contains(t, out.String(), "Ani's process decrypts it, and is killed before it is saved")
+	for _, line := range demoShows {
+		require.Contains(t, out.String(), line)
+	}
 	require.NotContains(t, out.String(), "WRONG")
 }
 
@@ -57,20 +72,21 @@ func TestDemoFails(t *testing.T) {
 		last  string
 		wrong string
 	}{
-		"good":      {[]event{read, {Kind: againEvent}}, "sent 1 · read 1 · lost 0 · refused 0", ""},
-		"forged":    {[]event{{Kind: refusedEvent}, read}, "sent 1 · read 1 · lost 0 · refused 1", ""},
-		"lost":      {nil, "sent 1 · read 0 · lost 1 · refused 0", "1 messages were sent and not read"},
-		"twice":     {[]event{read, read}, "sent 1 · read 1 · lost 0 · refused 0", "number 1 was read twice"},
-		"duplicate": {[]event{{Kind: againEvent}, read}, "sent 1 · read 1 · lost 0 · refused 0", "number 1 was refused as read before"},
-		"other text": {[]event{{Kind: readEvent, Peer: "Budi", Text: "Ana?"}}, "sent 1 · read 0 · lost 1 · refused 0",
+		"good":      {[]event{read, {Kind: againEvent}}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", ""},
+		"asked":     {[]event{{Kind: askedEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", ""},
+		"forged":    {[]event{{Kind: refusedEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 1", ""},
+		"lost":      {nil, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0", "1 copies were sent and not read"},
+		"twice":     {[]event{read, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 1 · refused 0", "number 1 was read twice"},
+		"duplicate": {[]event{{Kind: againEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", "number 1 was refused as read before"},
+		"other text": {[]event{{Kind: readEvent, Peer: "Budi", Text: "Ana?"}}, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0",
 			"number 1 was read wrongly"},
-		"other sender": {[]event{{Kind: readEvent, Peer: "Ani", Text: "Ani?"}}, "sent 1 · read 0 · lost 1 · refused 0",
+		"other sender": {[]event{{Kind: readEvent, Peer: "Ani", Text: "Ani?"}}, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0",
 			"number 1 was read wrongly"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			p := newPlay(t.Context(), &out, "", "gembok", "")
-			p.sent = 1
+			p.sent, p.copies = 1, 1
 			m := &parcel{number: 1, from: "Budi", to: "Ani", text: "Ani?"}
 			for _, e := range c.shown {
 				p.count(m, e)
@@ -92,7 +108,8 @@ func TestActor(t *testing.T) {
 	require.NoError(t, err)
 	_, err = a.expect(readyEvent)
 	require.ErrorContains(t, err, "has ended")
-	require.Error(t, a.quit())
+	_, err = a.quit()
+	require.Error(t, err)
 
 	a, err = startActor(t.Context(), "ani", "-relay", "http://127.0.0.1:1", "-store", t.TempDir()+"/store")
 	require.NoError(t, err)

@@ -34,11 +34,12 @@ type note struct {
 	At   time.Time `json:"at"`
 	Peer string    `json:"peer"`
 	Mine bool      `json:"mine,omitempty"`
-	Text string    `json:"text"`
-	// Message is the ciphertext of one in the outbox, once there is one. It is
+	Text string    `json:"text,omitempty"`
+	// Sealed is the ciphertext of one in the outbox, once there is one. It is
 	// sent as it is for as long as it takes: what was encrypted is never
 	// encrypted again, since a relay that was slow to answer may have it.
-	Message *session.Message `json:"message,omitempty"`
+	Sealed *submission `json:"sealed,omitempty"`
+	Again  bool        `json:"again,omitempty"` // sent before: it is in the history
 
 	version uint64 // the record's; 0: not stored
 }
@@ -61,20 +62,29 @@ func (n *notebook) save(ctx context.Context, kind string, x *note) error {
 	return nil
 }
 
-// saveRead saves a message that was received, and reports whether it is new.
-func (n *notebook) saveRead(ctx context.Context, r *session.Received) (isNew bool, err error) {
-	x := &note{ID: fmt.Sprintf("%x", r.ID[:]), At: r.ReceivedAt, Peer: nameOf(r.From), Text: string(r.Plaintext)}
+// saveRead saves a message that was received, and reports whether it is new. Its
+// sender and the time that the sender gave it name it: the same message, sent
+// again because it could not be read, may come twice in different ciphertexts.
+func (n *notebook) saveRead(ctx context.Context, r *session.Received) (x *note, isNew bool, err error) {
+	c := r.Content
+	x = &note{ID: fmt.Sprintf("%v %d", r.From, c.SentAt.UnixMilli()), At: r.ReceivedAt, Peer: nameOf(r.From.User), Text: string(c.Body)}
+	if c.SyncTo != "" { // one's own, from another device
+		x.Peer, x.Mine = nameOf(c.SyncTo), true
+	}
 	err = n.save(ctx, kindHistory, x)
 	if saved := (*keystore.ConflictError)(nil); errors.As(err, &saved) {
-		return false, nil
+		return x, false, nil
 	}
-	return err == nil, err
+	return x, err == nil, err
 }
 
 // saveSent moves a note from the outbox to the history.
 func (n *notebook) saveSent(ctx context.Context, x *note) error {
+	if x.Again {
+		return n.drop(ctx, x)
+	}
 	sent := *x
-	sent.Message = nil
+	sent.Sealed = nil
 	value, err := json.Marshal(sent)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 // write puts a message into the outbox.
 func (p *person) write(ctx context.Context, to, text string) error {
-	if _, changed := p.changedKey(to); changed {
+	if len(p.changedKeys(to)) > 0 {
 		return fmt.Errorf("not sent: %s has another identity key than before; see /who, and /accept", to)
 	}
 	if err := p.notes.save(ctx, kindOutbox, &note{ID: newID(), At: time.Now(), Peer: to, Mine: true, Text: text}); err != nil {
@@ -29,8 +29,13 @@ func (p *person) wake() {
 	}
 }
 
-// sendAll empties the outbox whenever there is something in it.
+// sendAll empties the outbox whenever there is something in it, once the relay
+// knows this device.
 func (p *person) sendAll(ctx context.Context) {
+	select {
+	case <-p.published:
+	case <-ctx.Done():
+	}
 	for ctx.Err() == nil {
 		left, err := p.sendSome(ctx)
 		var again <-chan time.Time
@@ -55,8 +60,8 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 	}
 	waits := map[string]bool{}
 	for _, x := range all {
-		if _, changed := p.changedKey(x.Peer); changed {
-			waits[x.Peer] = true // and takes no bundle meanwhile
+		if len(p.changedKeys(x.Peer, nameOf(p.me.User))) > 0 {
+			waits[x.Peer] = true // and nothing is encrypted meanwhile
 		}
 		if !waits[x.Peer] {
 			err := p.send(ctx, x)
@@ -75,55 +80,123 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 
 // send brings one message to the relay. It is saved before every step that
 // cannot be repeated: as text, as ciphertext, as sent.
-func (p *person) send(ctx context.Context, x *note) error {
-	if x.Message == nil {
-		m, err := p.encrypt(ctx, x.Peer, []byte(x.Text))
-		if err != nil {
+func (p *person) send(ctx context.Context, x *note) (err error) {
+	var s *session.Sending
+	for {
+		if x.Sealed == nil {
+			if s, err = p.encrypt(ctx, x); err != nil {
+				return err
+			}
+		}
+		// What the relay says of other devices than it knows, it has not taken.
+		said, err := p.relay.submit(ctx, p.me, x.ID, x.Sealed)
+		switch {
+		case errors.Is(err, errRejected):
+			p.screen.show(event{Kind: troubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error()})
+			return p.notes.drop(ctx, x)
+		case err != nil:
+			return err
+		case len(said) == 0:
+			return p.sent(ctx, x, s)
+		case x.Again:
+			return p.notes.drop(ctx, x) // the device that asked for it is gone
+		case s == nil:
+			x.Sealed = nil // before this process started: begin anew
+			continue
+		}
+		if err := p.device.Reconcile(ctx, s, said...); err != nil {
 			return err
 		}
-		x.Message = m
-		if err := p.notes.save(ctx, kindOutbox, x); err != nil {
-			return err // this ciphertext never leaves; another will
+		if err := p.seal(ctx, x, s); err != nil {
+			return err
 		}
 	}
-	err := p.relay.send(ctx, x.Peer, envelope{ID: x.ID, From: p.name, Type: x.Message.Type, Bytes: x.Message.Bytes})
-	if errors.Is(err, errRejected) {
-		p.screen.show(event{Kind: troubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error()})
-		return p.notes.drop(ctx, x)
+}
+
+// encrypt encrypts a message for all devices of its reader, and for the other
+// ones of its writer.
+func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error) {
+	to := userOf(x.Peer)
+	if p.failed(x.Peer) { // the last time: encrypt no more for nothing
+		if err := p.device.Refresh(ctx, to); err != nil {
+			return nil, err
+		}
 	}
+	s, err := p.device.Send(ctx, []string{to}, &session.Content{Body: []byte(x.Text)}, nil)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	return s, p.seal(ctx, x, s)
+}
+
+// seal saves the ciphertexts of a message. A message waits until there is one
+// for each device.
+func (p *person) seal(ctx context.Context, x *note, s *session.Sending) error {
+	sealed := &submission{SentAt: s.SentAt, Lists: []string{userOf(x.Peer), p.me.User}}
+	for _, r := range s.Results {
+		if r.Err != nil {
+			return r.Err
+		}
+		sealed.Letters = append(sealed.Letters, letter{r.To, r.RegistrationID, r.Message.Type, r.Message.Bytes})
+	}
+	if x.Again {
+		sealed.Lists = nil // to one device
+	}
+	x.Sealed = sealed
+	return p.notes.save(ctx, kindOutbox, x) // after an error, this ciphertext never leaves; another will
+}
+
+// sent is what there is to do when the relay has a message. What was sealed
+// before this process started is accepted with the next.
+func (p *person) sent(ctx context.Context, x *note, s *session.Sending) error {
+	kind := resentEvent
+	if s != nil {
+		if err := p.device.Accept(ctx, s); err != nil {
+			return err
+		}
 	}
 	if err := p.notes.saveSent(ctx, x); err != nil {
 		return err
 	}
-	p.screen.show(event{Kind: sentEvent, Peer: x.Peer, Mail: x.ID})
+	if err := p.news(ctx); err != nil {
+		return err
+	}
+	if !x.Again {
+		kind = sentEvent
+	}
+	p.screen.show(event{Kind: kind, Peer: x.Peer, Mail: x.ID})
 	return nil
 }
 
-// encrypt encrypts for someone, and begins a session if there is none.
-func (p *person) encrypt(ctx context.Context, to string, text []byte) (*session.Message, error) {
-	m, err := p.device.Encrypt(ctx, address(to), text)
-	if !errors.Is(err, session.ErrNoSession) && !errors.Is(err, session.ErrStale) {
-		return m, err
+// news shows what changed in the device lists.
+func (p *person) news(ctx context.Context) error {
+	for e, err := range p.device.Events(ctx) {
+		if err != nil {
+			return err
+		}
+		switch e.Kind {
+		case session.DeviceAdded:
+			p.screen.show(event{Kind: newsEvent, Peer: nameOf(e.Address.User), Text: fmt.Sprintf("has a new device, number %d", e.Address.Device)})
+		case session.DeviceRemoved:
+			p.screen.show(event{Kind: newsEvent, Peer: nameOf(e.Address.User), Text: fmt.Sprintf("has no device %d any more", e.Address.Device)})
+		}
+		if err := p.device.AcknowledgeEvents(ctx, e); err != nil {
+			return err
+		}
 	}
-	bundle, err := p.relay.bundle(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.device.Begin(ctx, address(to), bundle); err != nil {
-		return nil, err
-	}
-	return p.device.Encrypt(ctx, address(to), text)
+	return nil
 }
 
 // explain shows why messages to someone wait, once for each reason.
 func (p *person) explain(name string, err error) {
 	var untrusted *session.UntrustedIdentityError
+	var asked *session.DirectoryError
 	switch {
 	case !p.isNews(name, err) || err == nil:
 	case errors.As(err, &untrusted):
-		p.noteChange(name, untrusted.Seen)
+		p.noteChange(untrusted.Address, untrusted.Seen)
+	case errors.As(err, &asked):
+		p.screen.show(event{Kind: waitsEvent, Peer: name, Text: asked.Err.Error()})
 	default:
 		p.screen.show(event{Kind: waitsEvent, Peer: name, Text: err.Error()})
 	}
@@ -131,16 +204,18 @@ func (p *person) explain(name string, err error) {
 
 // accept accepts the identity key of someone that was shown as changed.
 func (p *person) accept(ctx context.Context, name string) error {
-	key, changed := p.changedKey(name)
-	if !changed {
+	changed := p.changedKeys(name)
+	if len(changed) == 0 {
 		return errors.New("no other identity key of " + name + " was shown")
 	}
-	if err := p.device.AcceptIdentity(ctx, address(name), key); err != nil {
-		return err
+	for a, key := range changed {
+		if err := p.device.AcceptIdentity(ctx, a, key); err != nil {
+			return err
+		}
+		p.mu.Lock()
+		delete(p.changed, a)
+		p.mu.Unlock()
 	}
-	p.mu.Lock()
-	delete(p.changed, name)
-	p.mu.Unlock()
 	p.isNews(name, nil)
 	p.wake()
 	return nil

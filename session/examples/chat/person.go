@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -30,46 +31,71 @@ type device interface {
 	MarkPublished(context.Context, *x3dh.Publication) error
 	Upkeep(context.Context) (*x3dh.Publication, error)
 	Due(context.Context) (session.Due, error)
-	Begin(ctx context.Context, peer session.Address, b *x3dh.Bundle) error
-	Encrypt(ctx context.Context, peer session.Address, text []byte) (*session.Message, error)
+	Send(ctx context.Context, users []string, c *session.Content, o *session.SendOptions) (*session.Sending, error)
+	Reconcile(ctx context.Context, s *session.Sending, said ...session.Difference) error
+	Accept(ctx context.Context, s *session.Sending) error
+	Refresh(ctx context.Context, users ...string) error
 	Decrypt(ctx context.Context, from session.Address, m *session.Message, o *session.DecryptOptions) (*session.Received, error)
 	Acknowledge(context.Context, ...*session.Received) error
 	Unacknowledged(context.Context) iter.Seq2[*session.Received, error]
+	RequestRetry(ctx context.Context, from session.Address, m *session.Message, sentAt time.Time, cause error) (*session.Message, error)
+	Resend(ctx context.Context, from session.Address, m *session.Message) (*session.Sending, error)
+	Events(context.Context) iter.Seq2[session.Event, error]
+	AcknowledgeEvents(context.Context, ...session.Event) error
 	PeerIdentity(ctx context.Context, peer session.Address) (session.PeerIdentity, error)
 	AcceptIdentity(ctx context.Context, peer session.Address, key keys.IdentityKey) error
+	Forget(ctx context.Context, user string) error
+	Link(ctx context.Context, code string, publicKey []byte) (sealed []byte, err error)
 }
 
 // A person is one process: a device, a relay, and the app around them.
 type person struct {
-	name   string
+	me     session.Address
 	device device
 	notes  notebook
 	relay  *client
 	screen screen
 
-	kick  chan struct{} // something is to be sent
-	crash atomic.Bool   // end after the next Decrypt, before anything is saved
-	due   time.Time     // when upkeep is; of receiveAll alone
+	kick      chan struct{} // something is to be sent
+	published chan struct{} // closed once the relay knows this device
+	crash     atomic.Bool   // end after the next Decrypt, before anything is saved
+	due       time.Time     // when upkeep is; of receiveAll alone
 
 	mu      sync.Mutex
-	changed map[string]keys.IdentityKey // keys that were shown and not accepted, by name
-	said    map[string]string           // what was shown to be wrong with the mail to a name, or with the relay ("")
+	changed map[session.Address]keys.IdentityKey // keys that were shown and not accepted
+	said    map[string]string                    // what was shown to be wrong with the mail to a name, or with the relay ("")
 }
 
-func newPerson(name string, d device, store keystore.Store, relay *client, s screen) *person {
+func newPerson(me session.Address, d device, store keystore.Store, relay *client, s screen) *person {
 	return &person{
-		name: name, device: d, notes: notebook{store, "chat " + name}, relay: relay, screen: s,
-		kick: make(chan struct{}, 1), changed: map[string]keys.IdentityKey{}, said: map[string]string{},
+		me: me, device: d, notes: notebook{store, "chat " + label(me)}, relay: relay, screen: s,
+		kick: make(chan struct{}, 1), published: make(chan struct{}),
+		changed: map[session.Address]keys.IdentityKey{}, said: map[string]string{},
 	}
 }
 
-// openDevice returns the device of a person in store, a new one the first time.
-func openDevice(ctx context.Context, store keystore.Store, name string) (*session.Device, error) {
-	d, err := session.Open(ctx, store, address(name), nil)
-	if errors.Is(err, session.ErrNoDevice) {
-		return session.Create(ctx, store, session.Account{Address: address(name)}, nil)
+// settings are the policies of a device: it asks the relay who has which
+// devices, and its messages are Content, so that one's own devices can tell what
+// another of them sent to whom. Of what was sent it keeps copies for 14 days,
+// for those who cannot read it.
+func settings(relay *client) *session.Options {
+	return &session.Options{Directory: relay, Content: true}
+}
+
+// openDevice returns the device in store. The first time, the first device of
+// someone is a new account; a further one is linked to it.
+func openDevice(ctx context.Context, store keystore.Store, me session.Address, relay *client, s screen) (*session.Device, error) {
+	d, err := session.Open(ctx, store, me, settings(relay))
+	if !errors.Is(err, session.ErrNoDevice) {
+		return d, err
 	}
-	return d, err
+	account := session.Account{Address: me}
+	if me.Device > 1 {
+		if account, err = askToLink(ctx, me, relay, s); err != nil {
+			return nil, err
+		}
+	}
+	return session.Create(ctx, store, account, settings(relay))
 }
 
 // run receives and sends until ctx ends.
@@ -116,6 +142,10 @@ func (p *person) receiveAll(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, errRemoved) {
+			p.screen.show(event{Kind: removedEvent})
+			return
+		}
 		if p.isNews("", err) && !errors.Is(err, errUnknown) {
 			p.screen.show(event{Kind: troubleEvent, Text: err.Error()})
 		}
@@ -133,6 +163,11 @@ func (p *person) publish(ctx context.Context) error {
 	if err := p.upload(ctx, pub); err != nil {
 		return err
 	}
+	select {
+	case <-p.published:
+	default:
+		close(p.published)
+	}
 	p.isNews("", nil)
 	p.screen.show(event{Kind: readyEvent})
 	return nil
@@ -141,7 +176,7 @@ func (p *person) publish(ctx context.Context) error {
 // upload brings prekeys to the directory. They are marked after it has them:
 // an upload that comes twice does no harm.
 func (p *person) upload(ctx context.Context, pub *x3dh.Publication) error {
-	if err := p.relay.publish(ctx, p.name, pub); err != nil {
+	if err := p.relay.publish(ctx, p.me, pub); err != nil {
 		return err
 	}
 	return p.device.MarkPublished(ctx, pub)
@@ -171,7 +206,7 @@ func (p *person) receiveSome(ctx context.Context) error {
 	if err := p.upkeep(ctx); err != nil {
 		return err
 	}
-	mail, err := p.relay.mail(ctx, p.name)
+	mail, err := p.relay.mail(ctx, p.me)
 	if err != nil {
 		return err
 	}
@@ -184,13 +219,17 @@ func (p *person) receiveSome(ctx context.Context) error {
 }
 
 // receive takes one message out of the mailbox. It is confirmed when it is
-// saved, when it was saved before, and when it can never be read. After any
-// other error it stays, and comes again.
+// saved, when it was saved before, and when it can never be read, which its
+// sender is told. After any other error it stays, and comes again.
 func (p *person) receive(ctx context.Context, e envelope) error {
+	m := &session.Message{Type: e.Type, Bytes: e.Bytes}
+	if e.Type == session.TypePlaintext {
+		return p.resend(ctx, e, m)
+	}
 	err := error(session.ErrMalformed)
 	var r *session.Received
-	if validName(e.From) {
-		r, err = p.device.Decrypt(ctx, address(e.From), &session.Message{Type: e.Type, Bytes: e.Bytes}, nil)
+	if validAddress(e.From) {
+		r, err = p.device.Decrypt(ctx, e.From, m, nil)
 	}
 	switch {
 	case err == nil:
@@ -200,17 +239,17 @@ func (p *person) receive(ctx context.Context, e envelope) error {
 		if p.crash.Load() {
 			p.die(e)
 		}
-		if err := p.keep(ctx, e.ID, r); err != nil {
-			return err
-		}
+		err = p.keep(ctx, e.ID, r)
 	case errors.Is(err, session.ErrDuplicate):
-		p.screen.show(event{Kind: againEvent, Peer: e.From, Mail: e.ID})
+		p.screen.show(event{Kind: againEvent, Peer: nameOf(e.From.User), Mail: e.ID})
+		err = nil
 	case unreadable(err):
-		p.screen.show(event{Kind: refusedEvent, Peer: e.From, Mail: e.ID, Text: err.Error()})
-	default:
+		err = p.refuse(ctx, e, m, err)
+	}
+	if err != nil {
 		return err
 	}
-	return p.relay.confirm(ctx, p.name, e.ID)
+	return p.relay.confirm(ctx, p.me, e.ID)
 }
 
 // keep saves a message, then shows it, then tells the device to forget it. If
@@ -218,27 +257,34 @@ func (p *person) receive(ctx context.Context, e envelope) error {
 // that was saved is not shown again: should it not have been shown at all, it
 // is in the history.
 func (p *person) keep(ctx context.Context, mail string, r *session.Received) error {
-	isNew, err := p.notes.saveRead(ctx, r)
+	x, isNew, err := p.notes.saveRead(ctx, r)
 	if err != nil {
 		return err
 	}
 	for _, e := range r.Events {
 		if e.Kind == session.IdentityChanged {
-			p.noteChange(nameOf(e.Address), e.Seen)
+			p.noteChange(e.Address, e.Seen)
 		}
 	}
-	if isNew {
-		p.screen.show(event{Kind: readEvent, Peer: nameOf(r.From), Mail: mail, Text: string(r.Plaintext), Unaccepted: !r.Accepted})
+	shown := event{Kind: readEvent, Peer: x.Peer, Mail: mail, Text: x.Text, Unaccepted: !r.Accepted}
+	switch {
+	case !isNew:
+		shown.Kind = againEvent
+	case x.Mine:
+		shown.Kind = syncEvent
+	}
+	if isNew || mail != "" {
+		p.screen.show(shown)
 	}
 	return p.device.Acknowledge(ctx, r)
 }
 
 // noteChange shows that somebody has another identity key than before.
-func (p *person) noteChange(name string, key keys.IdentityKey) {
+func (p *person) noteChange(a session.Address, key keys.IdentityKey) {
 	p.mu.Lock()
-	p.changed[name] = key
+	p.changed[a] = key
 	p.mu.Unlock()
-	p.screen.show(event{Kind: changedEvent, Peer: name, Text: digits(key)})
+	p.screen.show(event{Kind: changedEvent, Peer: nameOf(a.User), Text: digits(key)})
 }
 
 // isNews reports whether err is another than the last of a name.
@@ -254,13 +300,20 @@ func (p *person) isNews(name string, err error) bool {
 	return isNew
 }
 
-// changedKey returns the changed key of someone that is not accepted, if there
-// is one.
-func (p *person) changedKey(name string) (key keys.IdentityKey, changed bool) {
+// failed reports whether the last message to a name could not be sent.
+func (p *person) failed(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key, changed = p.changed[name]
-	return key, changed
+	return p.said[name] != ""
+}
+
+// changedKeys returns the changed keys of people that are not accepted.
+func (p *person) changedKeys(names ...string) map[session.Address]keys.IdentityKey {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := maps.Clone(p.changed)
+	maps.DeleteFunc(changed, func(a session.Address, _ keys.IdentityKey) bool { return !slices.Contains(names, nameOf(a.User)) })
+	return changed
 }
 
 // digits is a key to read out to each other.
@@ -275,7 +328,7 @@ func digits(k keys.IdentityKey) string {
 
 // die ends the process as a crash does.
 func (p *person) die(e envelope) {
-	p.screen.show(event{Kind: diedEvent, Peer: e.From, Mail: e.ID})
+	p.screen.show(event{Kind: diedEvent, Peer: nameOf(e.From.User), Mail: e.ID})
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		_ = self.Kill()
 	}
@@ -285,18 +338,17 @@ func (p *person) die(e envelope) {
 // unreadable reports whether err is the message's fault, so that trying again
 // is no use. Trouble with the store, for one, is not.
 func unreadable(err error) bool {
-	for _, class := range []error{
-		session.ErrMalformed, session.ErrVersion, session.ErrTooLarge, session.ErrAuth, session.ErrNoSession,
-		session.ErrTooFar, session.ErrTooExpensive, session.ErrExhausted, keys.ErrKey, keys.ErrZeroAgreement,
-	} {
+	if session.ReasonOf(err) != 0 { // another copy of it may be read
+		return true
+	}
+	for _, class := range []error{session.ErrMalformed, session.ErrVersion, session.ErrTooLarge, keys.ErrKey, keys.ErrZeroAgreement} {
 		if errors.Is(err, class) {
 			return true
 		}
 	}
-	var noPreKey *session.PreKeyNotFoundError
 	var reused *session.BaseKeyReusedError
 	var mismatch *session.IdentityMismatchError
-	return errors.As(err, &noPreKey) || errors.As(err, &reused) || errors.As(err, &mismatch)
+	return errors.As(err, &reused) || errors.As(err, &mismatch)
 }
 
 // newID names a message.

@@ -66,15 +66,15 @@ type testPerson struct {
 	store keystore.Store
 }
 
-func newTestPerson(t *testing.T, name, url string, store keystore.Store) *testPerson {
+func newTestPerson(t *testing.T, me session.Address, url string, store keystore.Store) *testPerson {
 	t.Helper()
-	d, err := openDevice(t.Context(), store, name)
-	require.NoError(t, err)
 	c, err := newClient(url)
 	require.NoError(t, err)
 	t.Cleanup(c.close)
 	w := make(watch, 1000)
-	return &testPerson{newPerson(name, d, store, c, w), w, store}
+	d, err := openDevice(t.Context(), store, me, c, w)
+	require.NoError(t, err)
+	return &testPerson{newPerson(me, d, store, c, w), w, store}
 }
 
 // live runs p until the end of the test or a call of stop.
@@ -90,11 +90,20 @@ func (p *testPerson) live(t *testing.T) (stop func()) {
 	return stop
 }
 
+// twoPeople are one whom the relay knows, and one whom it does not know yet.
 func twoPeople(t *testing.T) (r *testRelay, ani, budi *testPerson) {
 	r = newTestRelay(t)
-	ani = newTestPerson(t, "ani", r.url, keystore.NewMemory())
-	budi = newTestPerson(t, "budi", r.url, keystore.NewMemory())
+	ani = newTestPerson(t, ani1, r.url, keystore.NewMemory())
+	budi = newTestPerson(t, budi1, r.url, keystore.NewMemory())
+	ani.arrives(t)
 	return r, ani, budi
+}
+
+// arrives makes p known to the relay.
+func (p *testPerson) arrives(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.publish(t.Context()))
+	p.next(t, readyEvent)
 }
 
 // sends lets p write to someone, and send it.
@@ -141,11 +150,11 @@ func TestTwoPeople(t *testing.T) {
 // again under the same name, and no others.
 func TestRelayGone(t *testing.T) {
 	r, ani, budi := twoPeople(t)
-	require.NoError(t, budi.publish(t.Context()))
+	budi.arrives(t)
 	var sent []string
 	down := true
 	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.Method == http.MethodPut && strings.HasPrefix(req.URL.Path, "/mail/") {
+		if req.Method == http.MethodPut && strings.HasPrefix(req.URL.Path, "/sent/") {
 			b, _ := io.ReadAll(req.Body)
 			sent = append(sent, req.URL.Path+string(b))
 			req.Body = io.NopCloser(strings.NewReader(string(b)))
@@ -159,7 +168,7 @@ func TestRelayGone(t *testing.T) {
 		r.handler().ServeHTTP(w, req)
 	}))
 	defer bad.Close()
-	ani = newTestPerson(t, "ani", bad.URL, ani.store)
+	ani = newTestPerson(t, ani1, bad.URL, ani.store)
 
 	require.NoError(t, ani.write(t.Context(), "budi", "one"))
 	left, err := ani.sendSome(t.Context())
@@ -184,7 +193,7 @@ func TestRelayGone(t *testing.T) {
 	}
 	ani.next(t, waitsEvent) // once
 	ani.silent(t)
-	ani = newTestPerson(t, "ani", bad.URL, ani.store) // and after a new start
+	ani = newTestPerson(t, ani1, bad.URL, ani.store) // and after a new start
 	down = false
 	left, err = ani.sendSome(t.Context())
 	require.NoError(t, err)
@@ -194,7 +203,6 @@ func TestRelayGone(t *testing.T) {
 	require.Len(t, slices.Compact(sent), 1)
 
 	require.NoError(t, budi.receiveSome(t.Context()))
-	budi.next(t, readyEvent)
 	require.Equal(t, "one", budi.next(t, readEvent).Text)
 	require.Equal(t, "two", budi.next(t, readEvent).Text)
 	budi.silent(t)
@@ -211,7 +219,7 @@ func TestRelayForgets(t *testing.T) {
 	clear(r.keys.people)
 	r.keys.mu.Unlock()
 	for _, p := range []*testPerson{ani, budi} {
-		require.NoError(t, r.relay.mail.put(p.name, letter("wakes"))) // ends a long poll
+		require.NoError(t, r.relay.mail.put(p.me, mailOf("wakes"))) // ends a long poll
 		p.until(t, readyEvent)
 	}
 	require.NoError(t, ani.write(t.Context(), "budi", "still there?"))
@@ -225,11 +233,10 @@ func TestStopWhileReceiving(t *testing.T) {
 	errStop := errors.New("stop")
 	for stop := range 10 {
 		r, ani, budi := twoPeople(t)
-		require.NoError(t, budi.publish(t.Context()))
-		budi.next(t, readyEvent)
+		budi.arrives(t)
 		ani.sends(t, "budi", "one")
 
-		budi = newTestPerson(t, "budi", r.url, &stopping{Store: budi.store, after: stop, err: errStop})
+		budi = newTestPerson(t, budi1, r.url, &stopping{Store: budi.store, after: stop, err: errStop})
 		budi.due = time.Now().Add(time.Hour)
 		err := budi.receiveSome(t.Context())
 		shown := drain(budi.watch)
@@ -240,7 +247,7 @@ func TestStopWhileReceiving(t *testing.T) {
 		}
 		require.ErrorIs(t, err, errStop)
 
-		budi = newTestPerson(t, "budi", r.url, budi.store.(*stopping).Store)
+		budi = newTestPerson(t, budi1, r.url, budi.store.(*stopping).Store)
 		require.NoError(t, budi.catchUp(t.Context()))
 		require.NoError(t, budi.receiveSome(t.Context())) // the relay still had it
 		shown = append(shown, drain(budi.watch)...)
@@ -249,7 +256,7 @@ func TestStopWhileReceiving(t *testing.T) {
 			require.Equal(t, []string{"one"}, shown, stop)
 		}
 		require.LessOrEqual(t, len(shown), 1)
-		require.Empty(t, r.relay.mail.boxes["budi"].mail)
+		require.Empty(t, r.relay.mail.boxes[budi1].mail)
 	}
 	require.Fail(t, "it never ends")
 }
@@ -283,25 +290,25 @@ func TestStopWhileSending(t *testing.T) {
 	errStop := errors.New("stop")
 	for stop := range 10 {
 		r, ani, budi := twoPeople(t)
-		require.NoError(t, budi.publish(t.Context()))
+		budi.arrives(t)
 		require.NoError(t, ani.write(t.Context(), "budi", "one"))
 
-		ani = newTestPerson(t, "ani", r.url, &stopping{Store: ani.store, after: stop, err: errStop})
+		ani = newTestPerson(t, ani1, r.url, &stopping{Store: ani.store, after: stop, err: errStop})
 		left, err := ani.sendSome(t.Context())
 		require.NoError(t, err)
 		if left > 0 {
-			ani = newTestPerson(t, "ani", r.url, ani.store.(*stopping).Store)
+			ani = newTestPerson(t, ani1, r.url, ani.store.(*stopping).Store)
 			left, err = ani.sendSome(t.Context())
 			require.NoError(t, err)
 		}
 		require.Zero(t, left)
 		require.Equal(t, []string{"one"}, ani.texts(t, kindHistory))
 		require.Empty(t, ani.texts(t, kindOutbox))
-		require.Len(t, r.relay.mail.boxes["budi"].mail, 1)
+		require.Len(t, r.relay.mail.boxes[budi1].mail, 1)
 		require.NoError(t, budi.receiveSome(t.Context()))
 		require.Equal(t, []string{"one"}, drain(budi.watch))
 		if s, ok := ani.store.(*stopping); ok {
-			require.Equal(t, 4, stop, "commits: begin, encrypt, ciphertext, sent")
+			require.Equal(t, 3, stop, "commits: encrypt, ciphertext, sent")
 			require.Zero(t, s.after)
 			return
 		}
@@ -325,44 +332,39 @@ func TestUnreadable(t *testing.T) {
 // read.
 func TestRefused(t *testing.T) {
 	r, ani, budi := twoPeople(t)
-	require.NoError(t, budi.publish(t.Context()))
-	budi.next(t, readyEvent)
-	garbage := letter("garbage")
-	require.NoError(t, r.send(t.Context(), "budi", garbage))
+	budi.arrives(t)
+	require.NoError(t, r.gives(t, budi1, mailOf("garbage")))
 	ani.sends(t, "budi", "one")
-	first := r.relay.mail.boxes["budi"].mail[1]
+	first := r.relay.mail.boxes[budi1].mail[1]
 	// The relay says that it is somebody else's.
 	other := first
-	other.ID, other.From = "other", "citra"
-	require.NoError(t, r.send(t.Context(), "budi", other))
+	other.ID, other.From = "other", citra1
+	require.NoError(t, r.relay.mail.put(budi1, other))
 	// Nor is a name from the relay trusted to be one.
-	other.ID, other.From = "no-name", "ani\x1b[2J"
-	require.NoError(t, r.relay.mail.put("budi", other))
+	other.ID, other.From = "no-name", session.Address{User: "ani\x1b[2J", Device: 1}
+	require.NoError(t, r.relay.mail.put(budi1, other))
 	// The same ciphertext in another envelope.
-	other.ID, other.From = "again", "ani"
-	require.NoError(t, r.send(t.Context(), "budi", other))
+	other.ID, other.From = "again", ani1
+	require.NoError(t, r.gives(t, budi1, other))
 	require.NoError(t, budi.receiveSome(t.Context()))
 	require.Equal(t, "garbage", budi.next(t, refusedEvent).Mail)
 	require.Equal(t, "one", budi.next(t, readEvent).Text)
 	require.Equal(t, "other", budi.next(t, refusedEvent).Mail)
 	require.Equal(t, "no-name", budi.next(t, refusedEvent).Mail)
 	require.Equal(t, "again", budi.next(t, againEvent).Mail)
-	require.Empty(t, r.relay.mail.boxes["budi"].mail)
+	require.Empty(t, r.relay.mail.boxes[budi1].mail)
 }
 
 // Someone comes back with a new device: sends are refused until the key that
 // was shown is accepted.
 func TestIdentityChange(t *testing.T) {
 	r, ani, budi := twoPeople(t)
-	require.NoError(t, ani.publish(t.Context()))
-	require.NoError(t, budi.publish(t.Context()))
-	ani.next(t, readyEvent)
+	budi.arrives(t)
 	ani.sends(t, "budi", "one")
 	require.NoError(t, budi.receiveSome(t.Context()))
 
-	budi = newTestPerson(t, "budi", r.url, keystore.NewMemory())
-	require.NoError(t, budi.publish(t.Context()))
-	budi.next(t, readyEvent)
+	budi = newTestPerson(t, budi1, r.url, keystore.NewMemory())
+	budi.arrives(t)
 	budi.sends(t, "ani", "a new phone")
 	require.NoError(t, ani.receiveSome(t.Context()))
 	changed := ani.next(t, changedEvent)
@@ -383,13 +385,10 @@ func TestIdentityChange(t *testing.T) {
 // told again after a new start.
 func TestIdentityChangeWhileWaiting(t *testing.T) {
 	r, ani, budi := twoPeople(t)
-	require.NoError(t, ani.publish(t.Context()))
-	require.NoError(t, budi.publish(t.Context()))
-	ani.next(t, readyEvent)
+	budi.arrives(t)
 	ani.sends(t, "budi", "one")
-	budi = newTestPerson(t, "budi", r.url, keystore.NewMemory())
-	require.NoError(t, budi.publish(t.Context()))
-	budi.next(t, readyEvent)
+	budi = newTestPerson(t, budi1, r.url, keystore.NewMemory())
+	budi.arrives(t)
 	budi.sends(t, "ani", "a new phone")
 
 	require.NoError(t, ani.write(t.Context(), "budi", "two"))
@@ -403,7 +402,7 @@ func TestIdentityChangeWhileWaiting(t *testing.T) {
 	}
 	ani.silent(t)
 
-	ani = newTestPerson(t, "ani", r.url, ani.store)
+	ani = newTestPerson(t, ani1, r.url, ani.store)
 	for range 3 {
 		left, err := ani.sendSome(t.Context())
 		require.NoError(t, err)
@@ -415,10 +414,9 @@ func TestIdentityChangeWhileWaiting(t *testing.T) {
 	left, err := ani.sendSome(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, left)
-	mail := r.relay.mail.boxes["budi"].mail
-	require.Len(t, mail, 2)
+	mail := r.relay.mail.boxes[budi1].mail
+	require.Len(t, mail, 1, "that for the old phone went with it")
 	require.NoError(t, budi.receiveSome(t.Context()))
-	budi.next(t, refusedEvent) // "one" was for the old phone
 	require.Equal(t, "two", budi.next(t, readEvent).Text)
 }
 
@@ -428,37 +426,40 @@ func TestUpkeep(t *testing.T) {
 	r := newTestRelay(t)
 	now := time.Now()
 	store := keystore.NewMemory()
-	d, err := session.Create(t.Context(), store, session.Account{Address: address("budi")}, &session.Options{
+	d, err := session.Create(t.Context(), store, session.Account{Address: budi1}, &session.Options{
 		Now:     func() time.Time { return now },
 		PreKeys: session.PreKeyPolicy{OneTime: 3, Low: 3},
+		Content: true,
 	})
 	require.NoError(t, err)
-	budi := &testPerson{newPerson("budi", d, store, r.client, make(watch, 100)), nil, store}
-	require.NoError(t, budi.publish(t.Context()))
-	first, err := r.keys.take("budi")
+	w := make(watch, 100)
+	budi := &testPerson{newPerson(budi1, d, store, r.client, w), w, store}
+	budi.arrives(t)
+	first, err := r.keys.take(budi1)
 	require.NoError(t, err)
 
-	ani := newTestPerson(t, "ani", r.url, keystore.NewMemory())
+	ani := newTestPerson(t, ani1, r.url, keystore.NewMemory())
+	ani.arrives(t)
 	ani.sends(t, "budi", "one") // takes the second
-	require.Len(t, r.keys.people["budi"].stock.PreKeys, 1)
+	require.Len(t, r.keys.people[budi1.User][1].stock.PreKeys, 1)
 	require.NoError(t, budi.receiveSome(t.Context()))
 	require.NoError(t, budi.upkeep(t.Context()))
-	stock := r.keys.people["budi"].stock
+	stock := r.keys.people[budi1.User][1].stock
 	require.Len(t, stock.PreKeys, 2, "one more: of the first nobody knows")
 	require.Equal(t, first.SignedPreKey, stock.SignedPreKey)
 
 	now = now.AddDate(0, 0, 8)
 	require.NoError(t, budi.upkeep(t.Context()))
-	require.Equal(t, first.SignedPreKey, r.keys.people["budi"].stock.SignedPreKey, "not due by the clock of the app")
+	require.Equal(t, first.SignedPreKey, r.keys.people[budi1.User][1].stock.SignedPreKey, "not due by the clock of the app")
 	budi.due = time.Time{}
 	require.NoError(t, budi.upkeep(t.Context()))
-	require.NotEqual(t, first.SignedPreKey, r.keys.people["budi"].stock.SignedPreKey)
+	require.NotEqual(t, first.SignedPreKey, r.keys.people[budi1.User][1].stock.SignedPreKey)
 }
 
 // What the relay will never take is said and dropped, and holds nothing up.
 func TestRejected(t *testing.T) {
 	_, ani, budi := twoPeople(t)
-	require.NoError(t, budi.publish(t.Context()))
+	budi.arrives(t)
 	require.NoError(t, ani.write(t.Context(), "budi", strings.Repeat("x", maxEnvelope)))
 	require.NoError(t, ani.write(t.Context(), "budi", strings.Repeat("y", maxText)))
 	left, err := ani.sendSome(t.Context())
@@ -467,6 +468,5 @@ func TestRejected(t *testing.T) {
 	require.Contains(t, ani.next(t, troubleEvent).Text, "is not sent")
 	ani.next(t, sentEvent)
 	require.NoError(t, budi.receiveSome(t.Context()))
-	budi.next(t, readyEvent)
 	require.Len(t, budi.next(t, readEvent).Text, maxText)
 }

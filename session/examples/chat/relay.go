@@ -9,8 +9,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
+	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
@@ -18,70 +20,95 @@ import (
 const (
 	maxPublication = 1 << 20
 	maxEnvelope    = 128 << 10
+	maxSubmission  = 4 << 20
 	maxWait        = 25 * time.Second
 )
 
 // What a request to the relay may fail with. Each is an HTTP status.
 var (
-	errBad     = errors.New("not understood")        // 400
-	errUnknown = errors.New("nobody has that name")  // 404
-	errLarge   = errors.New("too large")             // 413
-	errFull    = errors.New("the relay has no room") // 507
+	errBad     = errors.New("not understood")               // 400
+	errUnknown = errors.New("nobody has that name")         // 404
+	errRemoved = errors.New("its owner removed the device") // 410
+	errLarge   = errors.New("too large")                    // 413
+	errFull    = errors.New("the relay has no room")        // 507
 )
 
-// A relay is the server between the people: a directory of prekeys, and a
-// mailbox for each of them. It keeps all of it in memory, and sees names, sizes
-// and ciphertext.
+// A relay is the server between the people: a directory of their devices and
+// prekeys, and a mailbox for each device. It keeps all of it in memory, and sees
+// names, sizes and ciphertext.
 //
-//	PUT    /keys/NAME       publish prekeys: an x3dh.Publication
-//	GET    /keys/NAME       take a prekey bundle: an x3dh.Bundle
-//	PUT    /mail/NAME/ID    send a message: an envelope, as JSON
-//	GET    /mail/NAME       read the mailbox: {"mail": [envelope…]}, when there is something, or after 25 s
-//	DELETE /mail/NAME/ID    confirm that a message is saved
+//	PUT    /keys/USER/DEVICE     publish prekeys: an x3dh.Publication
+//	GET    /keys/USER            the devices of someone: a list of session.PeerDevice
+//	GET    /keys/USER/DEVICE     take a prekey bundle: an x3dh.Bundle
+//	DELETE /keys/USER/DEVICE     remove a device
+//	PUT    /sent/USER/DEVICE/ID  send a message of this device: a submission; 409 and a list of session.Difference when it is not for the right devices
+//	GET    /mail/USER/DEVICE     read the mailbox: {"mail": [envelope…]}, when there is something, or after 25 s
+//	DELETE /mail/USER/DEVICE/ID  confirm that a message is saved
+//	PUT    /link/USER/WHAT       leave something for another device of one's own
+//	GET    /link/USER/WHAT       look whether it is there
 //
 // Whatever goes wrong between a person and the relay, the same request again is
 // right: none of them does more when it comes twice, but that a bundle is
 // wasted. It asks nobody who they are; see directory.put.
 type relay struct {
-	keys directory
-	mail mailroom
+	keys  directory
+	post  postOffice
+	mail  mailroom
+	links board
 
-	sees    func(what string)                 // is told what passes
-	deliver func(to string, e envelope) error // mail.put, unless the demo stands in between
+	sees func(what string) // is told what passes
 }
 
 func newRelay(sees func(what string)) *relay {
-	r := &relay{keys: directory{people: map[string]*shelf{}}, mail: mailroom{boxes: map[string]*mailbox{}}, sees: sees}
-	r.deliver = r.mail.put
+	r := &relay{
+		keys: directory{people: map[string]map[uint32]*shelf{}}, mail: mailroom{boxes: map[session.Address]*mailbox{}},
+		post: postOffice{taken: map[string]bool{}}, links: board{notes: map[string][]byte{}}, sees: sees,
+	}
+	r.post.deliver = r.putMail
 	return r
 }
 
 func (r *relay) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("PUT /keys/{name}", answer(r.putKeys))
-	mux.HandleFunc("GET /keys/{name}", answer(r.takeBundle))
-	mux.HandleFunc("PUT /mail/{name}/{id}", answer(r.putMail))
-	mux.HandleFunc("GET /mail/{name}", answer(r.readMail))
-	mux.HandleFunc("DELETE /mail/{name}/{id}", answer(r.confirmMail))
+	mux.HandleFunc("PUT /keys/{user}/{device}", answer(r.putKeys))
+	mux.HandleFunc("GET /keys/{user}", answer(r.listDevices))
+	mux.HandleFunc("GET /keys/{user}/{device}", answer(r.takeBundle))
+	mux.HandleFunc("DELETE /keys/{user}/{device}", answer(r.removeDevice))
+	mux.HandleFunc("PUT /sent/{user}/{device}/{id}", answer(r.send))
+	mux.HandleFunc("GET /mail/{user}/{device}", answer(r.readMail))
+	mux.HandleFunc("DELETE /mail/{user}/{device}/{id}", answer(r.confirmMail))
+	mux.HandleFunc("PUT /link/{user}/{what}", answer(r.putLink))
+	mux.HandleFunc("GET /link/{user}/{what}", answer(r.getLink))
 	return mux
 }
 
-// answer makes a handler of f, which returns a body or one of the errors above.
-func answer(f func(*http.Request) ([]byte, error)) http.HandlerFunc {
+// answer makes a handler of f, which is given the address in the path, and
+// returns a body or one of the errors above.
+func answer(f func(*http.Request, session.Address) ([]byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		req.Body = http.MaxBytesReader(w, req.Body, maxPublication)
-		var body []byte
-		err := errBad
-		if validName(req.PathValue("name")) {
-			body, err = f(req)
+		req.Body = http.MaxBytesReader(w, req.Body, maxSubmission)
+		a := session.Address{User: req.PathValue("user"), Device: 1}
+		var err error
+		if device := req.PathValue("device"); device != "" {
+			n, _ := strconv.ParseUint(device, 10, 32) // 0 is no device
+			a.Device = uint32(n)
 		}
-		if err != nil {
-			http.Error(w, err.Error(), status(err))
-			return
+		var body []byte
+		err = errBad
+		if validAddress(a) {
+			body, err = f(req, a)
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		_, _ = w.Write(body) // a reader that is gone asks again
+		switch differs := (*differsError)(nil); {
+		case errors.As(err, &differs):
+			w.WriteHeader(http.StatusConflict)
+			_ = json.NewEncoder(w).Encode(differs.said)
+		case err != nil:
+			http.Error(w, err.Error(), status(err))
+		default:
+			_, _ = w.Write(body) // a reader that is gone asks again
+		}
 	}
 }
 
@@ -89,6 +116,8 @@ func status(err error) int {
 	switch tooLarge := (*http.MaxBytesError)(nil); {
 	case errors.Is(err, errUnknown):
 		return http.StatusNotFound
+	case errors.Is(err, errRemoved):
+		return http.StatusGone
 	case errors.Is(err, errFull):
 		return http.StatusInsufficientStorage
 	case errors.Is(err, errLarge), errors.As(err, &tooLarge):
@@ -97,8 +126,17 @@ func status(err error) int {
 	return http.StatusBadRequest
 }
 
-func (r *relay) putKeys(req *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(req.Body)
+// read reads the body of a request, of that many bytes at most.
+func read(req *http.Request, most int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(req.Body, most+1))
+	if err == nil && int64(len(body)) > most {
+		err = errLarge
+	}
+	return body, err
+}
+
+func (r *relay) putKeys(req *http.Request, a session.Address) ([]byte, error) {
+	body, err := read(req, maxPublication)
 	if err != nil {
 		return nil, err
 	}
@@ -106,49 +144,53 @@ func (r *relay) putKeys(req *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBad, err)
 	}
-	name := req.PathValue("name")
-	r.sees(fmt.Sprintf("%s publishes prekeys, %d and %d (KEM) of them one-time", name, len(p.PreKeys), len(p.KEMPreKeys)))
-	return nil, r.keys.put(name, p)
+	isNew, err := r.keys.put(a, p)
+	if isNew {
+		r.mail.clear(a) // for the device that was here before
+	}
+	if err == nil {
+		r.sees(fmt.Sprintf("%s publishes prekeys, %d and %d (KEM) of them one-time", label(a), len(p.PreKeys), len(p.KEMPreKeys)))
+	}
+	return nil, err
 }
 
-func (r *relay) takeBundle(req *http.Request) ([]byte, error) {
-	name := req.PathValue("name")
-	b, err := r.keys.take(name)
+func (r *relay) listDevices(_ *http.Request, a session.Address) ([]byte, error) {
+	list, err := r.keys.list(a.User)
 	if err != nil {
 		return nil, err
 	}
-	r.sees(fmt.Sprintf("somebody takes a prekey bundle of %s, %d bytes", name, len(b.Bytes())))
+	return json.Marshal(list)
+}
+
+func (r *relay) takeBundle(_ *http.Request, a session.Address) ([]byte, error) {
+	b, err := r.keys.take(a)
+	if err != nil {
+		return nil, err
+	}
+	r.sees(fmt.Sprintf("somebody takes a prekey bundle of %s, %d bytes", label(a), len(b.Bytes())))
 	return b.Bytes(), nil
 }
 
-func (r *relay) putMail(req *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxEnvelope+1))
-	if err != nil {
+func (r *relay) removeDevice(_ *http.Request, a session.Address) ([]byte, error) {
+	if err := r.keys.remove(a); err != nil {
 		return nil, err
 	}
-	if len(body) > maxEnvelope {
-		return nil, errLarge
-	}
-	var e envelope
-	to := req.PathValue("name")
-	switch err := json.Unmarshal(body, &e); {
-	case err != nil || !validName(e.From) || len(e.Bytes) == 0 || e.ID != req.PathValue("id") || !validID(e.ID):
-		return nil, errBad
-	case !r.keys.knows(to):
-		return nil, errUnknown
-	}
-	r.sees(fmt.Sprintf("%s to %s, type %d, %d bytes: %x…", e.From, to, e.Type, len(e.Bytes), e.Bytes[:min(16, len(e.Bytes))]))
-	return nil, r.deliver(to, e)
+	r.mail.clear(a)
+	r.sees(label(a) + " is removed")
+	return nil, nil
 }
 
-func (r *relay) readMail(req *http.Request) ([]byte, error) {
-	name := req.PathValue("name")
-	if !r.keys.knows(name) {
-		return nil, errUnknown
+func (r *relay) readMail(req *http.Request, a session.Address) ([]byte, error) {
+	if err := r.keys.knows(a); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), maxWait)
 	defer cancel()
-	return json.Marshal(mailbag{r.mail.wait(ctx, name)})
+	mail := r.mail.wait(ctx, a)
+	if err := r.keys.knows(a); err != nil {
+		return nil, err // removed meanwhile
+	}
+	return json.Marshal(mailbag{mail})
 }
 
 // A mailbag is the answer to a reader.
@@ -156,12 +198,11 @@ type mailbag struct {
 	Mail []envelope `json:"mail"`
 }
 
-func (r *relay) confirmMail(req *http.Request) ([]byte, error) {
-	name := req.PathValue("name")
-	if !r.keys.knows(name) {
-		return nil, errUnknown
+func (r *relay) confirmMail(req *http.Request, a session.Address) ([]byte, error) {
+	if err := r.keys.knows(a); err != nil {
+		return nil, err
 	}
-	r.mail.confirm(name, req.PathValue("id"))
+	r.mail.confirm(a, req.PathValue("id"))
 	return nil, nil
 }
 

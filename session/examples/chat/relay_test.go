@@ -41,34 +41,49 @@ func newTestRelay(t *testing.T) *testRelay {
 	return &testRelay{r, c, server.URL}
 }
 
-func newDevice(t *testing.T, name string) *session.Device {
-	d, err := openDevice(t.Context(), keystore.NewMemory(), name)
-	require.NoError(t, err)
-	return d
+var ani1, budi1, budi2, citra1 = deviceOf("ani", 1), deviceOf("budi", 1), deviceOf("budi", 2), deviceOf("citra", 1)
+
+func deviceOf(name string, device uint32) session.Address {
+	return session.Address{User: userOf(name), Device: device}
 }
 
-func publication(t *testing.T, name string) *x3dh.Publication {
-	p, err := newDevice(t, name).Publish(t.Context())
+func publication(t *testing.T, a session.Address) *x3dh.Publication {
+	d, err := session.Create(t.Context(), keystore.NewMemory(), session.Account{Address: a}, nil)
+	require.NoError(t, err)
+	p, err := d.Publish(t.Context())
 	require.NoError(t, err)
 	return p
+}
+
+// gives hands a message in for one device, and returns an error also for a
+// difference.
+func (r *testRelay) gives(t *testing.T, to session.Address, e envelope) error {
+	t.Helper()
+	said, err := r.client.submit(t.Context(), e.From, e.ID, &submission{
+		SentAt: e.SentAt, Letters: []letter{{To: to, Type: e.Type, Bytes: e.Bytes}},
+	})
+	if len(said) > 0 {
+		return errDiffers
+	}
+	return err
 }
 
 // Every one-time prekey is in one bundle, however many ask at once and however
 // often the same prekeys are uploaded; then come bundles of last resort.
 func TestOneTimePreKeysOnce(t *testing.T) {
-	r, p := newTestRelay(t), publication(t, "budi")
+	r, p := newTestRelay(t), publication(t, budi1)
 	n := len(p.PreKeys)
 	require.Equal(t, n, len(p.KEMPreKeys))
-	require.NoError(t, r.publish(t.Context(), "budi", p))
+	require.NoError(t, r.publish(t.Context(), budi1, p))
 	var wg sync.WaitGroup
 	bundles := make(chan *x3dh.Bundle, 2*n)
 	for range 8 {
 		wg.Go(func() {
 			for i := range (n + 20) / 8 {
 				if i%5 == 0 {
-					_ = r.publish(t.Context(), "budi", p)
+					_ = r.publish(t.Context(), budi1, p)
 				}
-				if b, err := r.bundle(t.Context(), "budi"); err == nil && b.Verify() == nil {
+				if b, err := r.Bundle(t.Context(), budi1); err == nil && b.Verify() == nil {
 					bundles <- b
 				}
 			}
@@ -99,15 +114,15 @@ func TestOneTimePreKeysOnce(t *testing.T) {
 
 func TestDirectory(t *testing.T) {
 	r := newTestRelay(t)
-	_, err := r.bundle(t.Context(), "budi")
+	_, err := r.Bundle(t.Context(), budi1)
 	require.ErrorIs(t, err, errUnknown)
 
 	// Another installation takes the place of the old one.
-	old, next := publication(t, "budi"), publication(t, "budi")
-	require.NoError(t, r.publish(t.Context(), "budi", old))
-	require.NoError(t, r.publish(t.Context(), "budi", next))
+	old, next := publication(t, budi1), publication(t, budi1)
+	require.NoError(t, r.publish(t.Context(), budi1, old))
+	require.NoError(t, r.publish(t.Context(), budi1, next))
 	for range len(next.PreKeys) + 1 {
-		b, err := r.bundle(t.Context(), "budi")
+		b, err := r.Bundle(t.Context(), budi1)
 		require.NoError(t, err)
 		require.Equal(t, next.IdentityKey, b.IdentityKey)
 		require.NoError(t, b.Verify())
@@ -116,134 +131,234 @@ func TestDirectory(t *testing.T) {
 	// A signature that does not hold is no publication.
 	next.LastResort.Signature = bytes.Clone(next.LastResort.Signature)
 	next.LastResort.Signature[0] ^= 1
-	require.ErrorIs(t, r.publish(t.Context(), "budi", next), errRejected)
-	require.ErrorIs(t, r.publish(t.Context(), "budi", &x3dh.Publication{RegistrationID: 1, DeviceID: 1}), errRejected)
-	_, err = r.bundle(t.Context(), "budi")
+	require.ErrorIs(t, r.publish(t.Context(), budi1, next), errRejected)
+	require.ErrorIs(t, r.publish(t.Context(), budi1, &x3dh.Publication{RegistrationID: 1, DeviceID: 1}), errRejected)
+	_, err = r.Bundle(t.Context(), budi1)
 	require.NoError(t, err)
 }
 
 func TestDirectoryBounds(t *testing.T) {
-	r, p := newTestRelay(t), publication(t, "a")
-	require.NoError(t, r.publish(t.Context(), "a", p))
-	s := r.keys.people["a"]
+	r, p := newTestRelay(t), publication(t, ani1)
+	require.NoError(t, r.publish(t.Context(), ani1, p))
+	s := r.keys.people[ani1.User][1]
 	for i := range uint32(maxOffered) {
 		s.offered[oneTime{id: 1<<24 + i}] = true // ids that nobody has
 	}
-	require.ErrorIs(t, r.publish(t.Context(), "a", p), errFull)
+	require.ErrorIs(t, r.publish(t.Context(), ani1, p), errFull)
 	for i := range maxPeople {
-		r.keys.people[fmt.Sprint(i)] = s
+		r.keys.people[fmt.Sprint(i)] = map[uint32]*shelf{1: s}
 	}
-	require.ErrorIs(t, r.publish(t.Context(), "b", p), errFull)
+	require.ErrorIs(t, r.publish(t.Context(), budi1, publication(t, budi1)), errFull)
 }
 
-func letter(id string) envelope {
-	return envelope{ID: id, From: "ani", Type: session.TypeSignal, Bytes: []byte("ciphertext " + id)}
+// The relay takes a message for the devices that somebody has, and for no other
+// ones; what it says of a difference is enough to put it right.
+func TestDeviceLists(t *testing.T) {
+	r := newTestRelay(t)
+	_, err := r.Devices(t.Context(), budi1.User)
+	require.ErrorIs(t, err, errUnknown)
+	pubs := map[session.Address]*x3dh.Publication{}
+	for _, a := range []session.Address{ani1, budi2, budi1} {
+		pubs[a] = publication(t, a)
+		require.NoError(t, r.publish(t.Context(), a, pubs[a]))
+	}
+	require.ErrorIs(t, r.publish(t.Context(), budi2, pubs[budi1]), errRejected)
+	list, err := r.Devices(t.Context(), budi1.User)
+	require.NoError(t, err)
+	require.Equal(t, []session.PeerDevice{
+		{Device: 1, RegistrationID: pubs[budi1].RegistrationID}, {Device: 2, RegistrationID: pubs[budi2].RegistrationID},
+	}, list)
+
+	to := func(a session.Address, registration uint32) letter {
+		return letter{To: a, RegistrationID: registration, Type: session.TypeSignal, Bytes: []byte("x")}
+	}
+	submit := func(from session.Address, id string, letters ...letter) []session.Difference {
+		said, err := r.submit(t.Context(), from, id, &submission{Lists: []string{ani1.User, budi1.User}, Letters: letters})
+		require.NoError(t, err)
+		return said
+	}
+	id1, id2 := pubs[budi1].RegistrationID, pubs[budi2].RegistrationID
+	require.Equal(t, []session.Difference{{User: budi1.User, Missing: []uint32{2}, Stale: []uint32{1}, Extra: []uint32{3}}},
+		submit(ani1, "a", to(budi1, id1%16380+1), to(deviceOf("budi", 3), id1)))
+	require.Empty(t, r.relay.mail.boxes[budi1].mail, "nothing of it is taken")
+	require.Empty(t, submit(ani1, "a", to(budi1, id1), to(budi2, id2)))
+	require.Len(t, r.relay.mail.boxes[budi2].mail, 1)
+	require.Equal(t, []session.Difference{{User: ani1.User, Missing: []uint32{1}}}, submit(budi1, "b", to(budi2, id2)), "not the sender's own")
+
+	require.NoError(t, r.client.remove(t.Context(), budi2))
+	require.ErrorIs(t, r.client.remove(t.Context(), budi2), errRemoved)
+	require.ErrorIs(t, r.publish(t.Context(), budi2, pubs[budi2]), errRemoved, "it does not put itself back")
+	_, err = r.client.mail(t.Context(), budi2)
+	require.ErrorIs(t, err, errRemoved)
+	_, err = r.Bundle(t.Context(), budi2)
+	require.ErrorIs(t, err, errRemoved)
+	_, err = r.submit(t.Context(), budi2, "c", &submission{Letters: []letter{to(ani1, 0)}})
+	require.ErrorIs(t, err, errRemoved)
+	require.Empty(t, submit(ani1, "a", to(budi1, id1), to(budi2, id2)), "taken before")
+	require.Equal(t, []session.Difference{{User: budi1.User, Extra: []uint32{2}}}, submit(ani1, "d", to(budi1, id1), to(budi2, id2)))
+	require.Empty(t, r.relay.mail.boxes[budi2].mail)
+	require.NoError(t, r.publish(t.Context(), budi2, publication(t, budi2)), "another installation")
+	require.Equal(t, []session.Difference{{User: budi1.User, Missing: []uint32{2}}}, submit(ani1, "d", to(budi1, id1)))
+}
+
+// A reader who waits is told at once that the device is removed.
+func TestRemovedWhileReading(t *testing.T) {
+	r := newTestRelay(t)
+	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.client.mail(t.Context(), budi1)
+		done <- err
+	}()
+	require.NoError(t, r.client.remove(t.Context(), budi1))
+	require.ErrorIs(t, <-done, errRemoved)
+}
+
+func TestBoard(t *testing.T) {
+	r := newTestRelay(t)
+	require.ErrorIs(t, r.pin(t.Context(), budi1.User, linkKey, []byte("key")), errUnknown)
+	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
+	_, err := r.pinned(t.Context(), budi1.User, linkKey)
+	require.ErrorIs(t, err, errUnknown)
+	require.NoError(t, r.pin(t.Context(), budi1.User, linkKey, []byte("key")))
+	require.NoError(t, r.pin(t.Context(), budi1.User, linkAnswer, []byte("answer")))
+	for what, want := range map[string]string{linkKey: "key", linkAnswer: "answer"} {
+		got, err := r.pinned(t.Context(), budi1.User, what)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
+	require.NoError(t, r.pin(t.Context(), budi1.User, linkKey, []byte("another")))
+	_, err = r.pinned(t.Context(), budi1.User, linkAnswer)
+	require.ErrorIs(t, err, errUnknown, "to the key before")
+	require.ErrorIs(t, r.pin(t.Context(), budi1.User, linkKey, make([]byte, maxLink+1)), errRejected)
+	require.ErrorIs(t, r.pin(t.Context(), budi1.User, "more", nil), errRejected)
+}
+
+func mailOf(id string) envelope {
+	return envelope{ID: id, From: ani1, SentAt: time.UnixMilli(1).UTC(), Type: session.TypeSignal, Bytes: []byte("ciphertext " + id)}
 }
 
 func TestMailbox(t *testing.T) {
 	r := newTestRelay(t)
-	require.ErrorIs(t, r.send(t.Context(), "budi", letter("a")), errUnknown)
-	_, err := r.client.mail(t.Context(), "budi")
+	require.ErrorIs(t, r.gives(t, budi1, mailOf("a")), errUnknown)
+	_, err := r.client.mail(t.Context(), budi1)
 	require.ErrorIs(t, err, errUnknown)
-	require.ErrorIs(t, r.confirm(t.Context(), "budi", "a"), errUnknown)
-	require.NoError(t, r.publish(t.Context(), "budi", publication(t, "budi")))
+	require.ErrorIs(t, r.confirm(t.Context(), budi1, "a"), errUnknown)
+	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
 
 	for _, id := range []string{"b", "a", "c", "a", "b"} {
-		require.NoError(t, r.send(t.Context(), "budi", letter(id)))
+		require.NoError(t, r.gives(t, budi1, mailOf(id)))
 	}
 	for range 2 { // unconfirmed mail comes again
-		mail, err := r.client.mail(t.Context(), "budi")
+		mail, err := r.client.mail(t.Context(), budi1)
 		require.NoError(t, err)
-		require.Equal(t, []envelope{letter("b"), letter("a"), letter("c")}, mail)
+		require.Equal(t, []envelope{mailOf("b"), mailOf("a"), mailOf("c")}, mail)
 	}
 	for _, id := range []string{"a", "a", "unknown"} {
-		require.NoError(t, r.confirm(t.Context(), "budi", id))
+		require.NoError(t, r.confirm(t.Context(), budi1, id))
 	}
-	mail, err := r.client.mail(t.Context(), "budi")
+	mail, err := r.client.mail(t.Context(), budi1)
 	require.NoError(t, err)
-	require.Equal(t, []envelope{letter("b"), letter("c")}, mail)
+	require.Equal(t, []envelope{mailOf("b"), mailOf("c")}, mail)
 }
 
 func TestMailboxBounds(t *testing.T) {
 	r := newTestRelay(t)
-	require.NoError(t, r.publish(t.Context(), "budi", publication(t, "budi")))
+	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
 	for i := range maxMail {
-		require.NoError(t, r.relay.mail.put("budi", letter(fmt.Sprint(i))))
+		require.NoError(t, r.relay.mail.put(budi1, mailOf(fmt.Sprint(i))))
 	}
-	require.NoError(t, r.send(t.Context(), "budi", letter("0")))
-	require.ErrorIs(t, r.send(t.Context(), "budi", letter("more")), errFull)
-	mail, err := r.client.mail(t.Context(), "budi")
+	require.NoError(t, r.gives(t, budi1, mailOf("0")))
+	require.ErrorIs(t, r.gives(t, budi1, mailOf("more")), errFull)
+	mail, err := r.client.mail(t.Context(), budi1)
 	require.NoError(t, err)
 	require.Len(t, mail, maxBatch)
-	require.Equal(t, letter("0"), mail[0])
-	require.NoError(t, r.confirm(t.Context(), "budi", "0"))
-	require.NoError(t, r.send(t.Context(), "budi", letter("more")))
+	require.Equal(t, mailOf("0"), mail[0])
+	require.NoError(t, r.confirm(t.Context(), budi1, "0"))
+	require.NoError(t, r.gives(t, budi1, mailOf("more")))
 
-	big := letter("big")
-	big.Bytes = make([]byte, maxEnvelope)
-	require.ErrorIs(t, r.send(t.Context(), "ani", big), errRejected)
-	largest := letter("largest") // of what a person may write, with the ratchet's part
+	big := mailOf("big")
+	big.Bytes = make([]byte, maxEnvelope+1)
+	require.ErrorIs(t, r.gives(t, citra1, big), errRejected)
+	largest := mailOf("largest") // of what a person may write, with the ratchet's part
 	largest.Bytes = make([]byte, maxText+8<<10)
-	require.ErrorIs(t, r.send(t.Context(), "ani", largest), errUnknown)
+	require.ErrorIs(t, r.gives(t, citra1, largest), errUnknown)
 }
 
 // A reader waits for mail, and no longer than asked.
 func TestMailboxWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := mailroom{boxes: map[string]*mailbox{}}
+		m := mailroom{boxes: map[session.Address]*mailbox{}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var got []envelope
 		done := make(chan struct{})
 		go func() {
-			got = m.wait(ctx, "budi")
+			got = m.wait(ctx, budi1)
 			close(done)
 		}()
 		time.Sleep(30 * time.Second)
-		require.NoError(t, m.put("ani", letter("x")))
+		require.NoError(t, m.put(ani1, mailOf("x")))
 		synctest.Wait()
 		require.Nil(t, got)
-		require.NoError(t, m.put("budi", letter("y")))
+		require.NoError(t, m.put(budi1, mailOf("y")))
 		<-done
-		require.Equal(t, []envelope{letter("y")}, got)
-		m.confirm("budi", "y")
-		require.Empty(t, m.wait(ctx, "budi"))
+		require.Equal(t, []envelope{mailOf("y")}, got)
+		m.confirm(budi1, "y")
+		require.Empty(t, m.wait(ctx, budi1))
 		require.Error(t, ctx.Err())
 	})
 }
 
 func TestRelayBadInput(t *testing.T) {
 	r := newTestRelay(t)
-	require.NoError(t, r.publish(t.Context(), "budi", publication(t, "budi")))
-	good, err := json.Marshal(letter("a"))
+	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
+	b, err := json.Marshal(&submission{SentAt: mailOf("a").SentAt, Letters: []letter{{To: budi1, Type: session.TypeSignal, Bytes: mailOf("a").Bytes}}})
 	require.NoError(t, err)
-	change := func(old, new string) string { return strings.Replace(string(good), old, new, 1) }
+	good := string(b)
+	change := func(old, new string) string {
+		require.Contains(t, good, old)
+		return strings.Replace(good, old, new, 1)
+	}
+	one := good[strings.Index(good, "[{")+1 : len(good)-2]
+	ani, budi, citra := ani1.User, budi1.User, citra1.User
 	for _, c := range []struct {
 		method, path, body string
 		status             int
 	}{
-		{"PUT", "/mail/budi/a", string(good), 200},
-		{"PUT", "/mail/budi/b", string(good), 400},
-		{"PUT", "/mail/budi/a", "", 400},
-		{"PUT", "/mail/budi/a", "{", 400},
-		{"PUT", "/mail/budi/a", "[]", 400},
-		{"PUT", "/mail/budi/a", "null", 400},
-		{"PUT", "/mail/budi/a", change(`"type":2`, `"type":256`), 400},
-		{"PUT", "/mail/budi/a", change(`"ani"`, `"ani budi"`), 400},
-		{"PUT", "/mail/budi/a", change(`"ani"`, `""`), 400},
-		{"PUT", "/mail/budi/a", change(`"bytes":"`, `"bytes":"*`), 400},
-		{"PUT", "/mail/budi/A", change(`"id":"a"`, `"id":"A"`), 400},
-		{"PUT", "/mail/budi/%1b", change(`"id":"a"`, `"id":"\u001b"`), 400},
-		{"PUT", "/mail/budi/a", strings.Repeat(" ", maxEnvelope+1), 413},
-		{"PUT", "/mail/citra/a", string(good), 404},
-		{"PUT", "/mail/bu%20di/a", string(good), 400},
-		{"GET", "/mail/%ff", "", 400},
-		{"GET", "/keys/" + strings.Repeat("b", 17), "", 400},
+		{"PUT", "/sent/" + ani + "/1/a", good, 200},
+		{"PUT", "/sent/" + ani + "/1/b", "", 400},
+		{"PUT", "/sent/" + ani + "/1/b", "{", 400},
+		{"PUT", "/sent/" + ani + "/1/b", "[]", 400},
+		{"PUT", "/sent/" + ani + "/1/b", "null", 400},
+		{"PUT", "/sent/" + ani + "/1/b", "{}", 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(`"type":2`, `"type":256`), 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(`"bytes":"`, `"bytes":"*`), 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(budi, "budi"), 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(budi, ""), 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(`"Device":1`, `"Device":128`), 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(`"Device":1`, `"Device":-1`), 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(one, one+","+one), 400}, // twice to one device
+		{"PUT", "/sent/" + ani + "/1/b", change(one, ""), 400},
+		{"PUT", "/sent/" + ani + "/1/b", change(`"Device":1`, `"Device":2`), 409},
+		{"PUT", "/sent/" + ani + "/1/b", change(budi, citra), 404},
+		{"PUT", "/sent/" + ani + "/1/b", change(`"letters"`, `"lists":["`+citra+`"],"letters"`), 404},
+		{"PUT", "/sent/" + ani + "/1/A", good, 400},
+		{"PUT", "/sent/" + ani + "/1/%1b", good, 400},
+		{"PUT", "/sent/" + ani + "/0/b", good, 400},
+		{"PUT", "/sent/" + ani + "/128/b", good, 400},
+		{"PUT", "/sent/ani/1/b", good, 400},
+		{"PUT", "/sent/" + ani + "/1/b", strings.Repeat(" ", maxSubmission+1), 413},
+		{"GET", "/mail/%ff/1", "", 400},
+		{"GET", "/mail/" + budi + "/1x", "", 400},
+		{"GET", "/mail/" + citra + "/1", "", 404},
+		{"GET", "/keys/" + budi[1:], "", 400},
+		{"GET", "/keys/" + strings.ToUpper(ani), "", 400},
 		{"GET", "/keys/b%00", "", 400},
-		{"PUT", "/keys/budi", "no publication", 400},
-		{"PUT", "/keys/budi", "", 400},
-		{"PUT", "/keys/budi", strings.Repeat("x", maxPublication+1), 413},
-		{"POST", "/keys/budi", "", 405},
+		{"PUT", "/keys/" + budi + "/1", "no publication", 400},
+		{"PUT", "/keys/" + budi + "/1", "", 400},
+		{"PUT", "/keys/" + budi + "/1", strings.Repeat("x", maxPublication+1), 413},
+		{"POST", "/keys/" + budi + "/1", "", 405},
 		{"GET", "/", "", 404},
 		{"GET", "/keys/", "", 404},
 	} {
@@ -255,24 +370,25 @@ func TestRelayBadInput(t *testing.T) {
 		require.NoError(t, res.Body.Close())
 		require.Equal(t, c.status, res.StatusCode, "%s %s %.40s", c.method, c.path, c.body)
 	}
-	mail, err := r.client.mail(t.Context(), "budi")
+	mail, err := r.client.mail(t.Context(), budi1)
 	require.NoError(t, err)
-	require.Equal(t, []envelope{letter("a")}, mail)
+	require.Equal(t, []envelope{mailOf("a")}, mail)
 }
 
 // FuzzRelay sends the relay anything; it answers, and never with an error of
 // its own.
 func FuzzRelay(f *testing.F) {
-	f.Add("PUT", "mail", "budi", "a", []byte(`{"id":"a","from":"ani","type":2,"bytes":"AA=="}`))
-	f.Add("PUT", "keys", "budi", "", []byte{8, 1, 16, 1})
-	f.Add("DELETE", "mail", "budi", "a", []byte(nil))
-	f.Fuzz(func(t *testing.T, method, what, name, id string, body []byte) {
+	f.Add("PUT", "sent", "ani", "1/a", []byte(`{"sentAt":"2026-01-01T00:00:00Z","letters":[{"to":{"User":"`+budi1.User+`","Device":1},"type":2,"bytes":"AA=="}]}`))
+	f.Add("PUT", "keys", "budi", "1", []byte{8, 1, 16, 1})
+	f.Add("DELETE", "mail", "budi", "1/a", []byte(nil))
+	f.Add("PUT", "link", "budi", "key", []byte{1})
+	f.Fuzz(func(t *testing.T, method, what, name, rest string, body []byte) {
 		r := newRelay(func(string) {})
-		r.keys.people["budi"] = &shelf{stock: &x3dh.Publication{}, offered: map[oneTime]bool{}}
+		r.keys.people[budi1.User] = map[uint32]*shelf{1: {stock: &x3dh.Publication{}, offered: map[oneTime]bool{}}}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // nobody waits for mail
 		req := httptest.NewRequest("GET", "/", bytes.NewReader(body)).WithContext(ctx)
-		req.Method, req.URL.Path = method, "/"+what+"/"+name+"/"+id
+		req.Method, req.URL.Path = method, "/"+what+"/"+userOf(name)+"/"+rest
 		res := httptest.NewRecorder()
 		r.handler().ServeHTTP(res, req)
 		require.Less(t, res.Code, 500)
@@ -282,12 +398,19 @@ func FuzzRelay(f *testing.F) {
 func TestNames(t *testing.T) {
 	for _, name := range []string{"a", "Ani", "ani-2_b", "Лена", "陈", "sixteen-bytes-ab"} {
 		require.True(t, validName(name), name)
-		require.Equal(t, name, nameOf(address(name)))
+		require.Equal(t, name, nameOf(userOf(name)))
+		require.True(t, validAddress(deviceOf(name, maxDevice)))
+		require.False(t, validAddress(deviceOf(name, 0)) || validAddress(deviceOf(name, maxDevice+1)))
 	}
 	for _, name := range []string{"", "a b", "a.b", "a/b", "a:", "seventeen-bytes-a", "a\x00", "\xff", "a\u202eb", "😀", "a\n"} {
 		require.False(t, validName(name), "%q", name)
 	}
-	require.NotEqual(t, address("ani"), address("Ani"))
+	for _, user := range []string{"", "ani", strings.ToUpper(ani1.User), ani1.User + "-", strings.ReplaceAll(ani1.User, "-", ""), userOf("a b")} {
+		require.False(t, validAddress(session.Address{User: user, Device: 1}), "%q", user)
+	}
+	require.NotEqual(t, userOf("ani"), userOf("Ani"))
+	require.Equal(t, "ani", label(ani1))
+	require.Equal(t, "budi/2", label(budi2))
 	for _, id := range []string{"", "A", "a b", "a/b", strings.Repeat("a", 65)} {
 		require.False(t, validID(id), id)
 	}
@@ -297,16 +420,16 @@ func TestNames(t *testing.T) {
 }
 
 func TestServerErrors(t *testing.T) {
-	for status, want := range map[int]error{404: errUnknown, 413: errRejected, 400: errRejected, 500: errGone, 502: errGone, 507: errFull} {
+	for status, want := range map[int]error{404: errUnknown, 409: errDiffers, 410: errRemoved, 413: errRejected, 400: errRejected, 500: errGone, 502: errGone, 507: errFull} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "\x1b", status) }))
 		c, err := newClient(server.URL)
 		require.NoError(t, err)
-		_, err = c.bundle(t.Context(), "budi")
+		_, err = c.Bundle(t.Context(), budi1)
 		require.ErrorIs(t, err, want)
 		require.NotContains(t, err.Error(), "\x1b")
 		c.close()
 		server.Close()
-		_, err = c.bundle(t.Context(), "budi")
+		_, err = c.Bundle(t.Context(), budi1)
 		require.ErrorIs(t, err, errGone)
 	}
 }

@@ -1,24 +1,29 @@
 package main
 
-// What the relay does with a message.
+// What becomes of a message, or what a person does who says nothing.
 type fate int
 
 const (
-	prompt fate = iota
-	late        // delivered after the next two messages
-	twice       // delivered two times
-	forged      // delivered after a copy in which one bit is another
-	dies        // delivered, and its reader dies before saving it
+	prompt  fate = iota
+	late         // delivered after the next two messages
+	twice        // delivered two times
+	forged       // delivered after a copy in which one bit is another
+	dies         // delivered, and its reader dies before saving it
+	loses        // delivered to a reader who has lost the session, and asks for it again
+	links        // no message: a second device of the person is linked
+	removes      // no message: it is removed
 )
 
 type line struct {
-	from, text string
+	from, text string // from "Ani/2" is from Ani's second device
 	fate       fate
 }
 
 // script is the conversation. The two first messages come before any answer,
 // so both are first messages, whichever arrives first. Whoever died starts
-// again before their next line; what comes meanwhile, the relay keeps.
+// again before their next line; what comes meanwhile, the relay keeps. What is
+// written on one of Ani's devices the other shows, too, and what Budi writes both
+// do; the fate is that of what comes to the first device of the other person.
 var script = []line{
 	{"Ani", "Selamat pagi, Budi! Are you there?", late},
 	{"Ani", "I am at the market, shall I bring mangoes?", prompt},
@@ -44,4 +49,20 @@ var script = []line{
 	{"Ani", "🥭☕🍚📦", twice},
 	{"Budi", "Terima kasih! 🙏", prompt},
 	{"Ani", "Sama-sama.", prompt},
+
+	{"Ani", "", links},
+	{"Ani", "I have a laptop now, too. It should show what I write here.", prompt},
+	{"Ani/2", "It does. And this is written on it.", prompt},
+	{"Budi", "Do I reach both?", prompt},
+	{"Ani/2", "You do.", late},
+	{"Ani", "Did your phone survive the rain?", prompt},
+	{"Budi", "More or less.", twice},
+	{"Ani", "Does it still know me?", loses},
+	{"Budi", "It had forgotten you, and asked your phone again.", prompt},
+	{"Ani/2", "I did not even notice.", prompt},
+
+	{"Ani", "", removes},
+	{"Ani", "I have sold the laptop.", prompt},
+	{"Budi", "So it does not get this?", prompt},
+	{"Ani", "It gets nothing any more.", prompt},
 }

@@ -15,9 +15,15 @@ const (
 	readEvent    = "read"    // a message was received and saved
 	againEvent   = "again"   // a message came that was saved before
 	refusedEvent = "refused" // a message is no message of that person
+	askedEvent   = "asked"   // a message could not be read; its sender was asked for it again
+	syncEvent    = "sync"    // a message of one's own came from another device of one's own
+	resentEvent  = "resent"  // the relay has a message again, for somebody who could not read it
 	sentEvent    = "sent"    // the relay has a message
 	waitsEvent   = "waits"   // messages cannot be sent now
 	changedEvent = "changed" // somebody has another identity key
+	newsEvent    = "news"    // somebody has another device, or one less
+	linkEvent    = "link"    // this new device waits to be linked
+	removedEvent = "removed" // this device was removed
 	troubleEvent = "trouble" // something else went wrong
 	noticeEvent  = "notice"  // the answer to a command
 	diedEvent    = "died"    // the process ends here, on demand
@@ -67,8 +73,18 @@ func (e *event) line() string {
 			peer += " (identity key not accepted)"
 		}
 		return peer + ": " + text
+	case syncEvent:
+		return "to " + peer + ": " + text
 	case refusedEvent:
 		return "! refused what was not a message from " + peer + ": " + text
+	case askedEvent:
+		return "! could not read a message from " + peer + ", and asks for it again: " + text
+	case newsEvent:
+		return peer + " " + text
+	case linkEvent:
+		return "waiting for another device of yours; there, type\n/link " + text
+	case removedEvent:
+		return "! this device was removed by another one; it gets nothing any more"
 	case waitsEvent:
 		return "! messages to " + peer + " wait: " + text
 	case changedEvent:
