@@ -52,6 +52,7 @@ var checks = map[string]func(k keystore.Key, body []byte) verdict{
 	"mark":       checkMark,
 	"event":      checkEvent,
 	"restore":    checkRestore,
+	"link":       checkLink,
 }
 
 // The problems that several kinds have.
