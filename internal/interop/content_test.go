@@ -16,7 +16,7 @@ import (
 // contentPair is a device of gembok that reads and writes Content, and one of
 // the official library, which knows nothing of it.
 func contentPair(t *testing.T) (g, o *citizen) {
-	w := newTown(t, interop.Start(t), true)
+	w := newTown(t, interop.Share(t), true)
 	w.halves()
 	g, o = w.of("ani", 1), w.of("citra", 2)
 	b, err := w.Bundle(context.Background(), o.address)

@@ -28,7 +28,15 @@ func TestMain(m *testing.M) {
 		fake(mode)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(unsharing{m})
+}
+
+// unsharing ends the shared Peer after the last test, before leaks are looked for.
+type unsharing struct{ *testing.M }
+
+func (m unsharing) Run() int {
+	defer interop.Unshare()
+	return m.M.Run()
 }
 
 // fake is a child that behaves as mode says.

@@ -13,7 +13,7 @@ import (
 // The helpers, with the official library at both ends: a request for a message
 // on the current session, and on an archived one.
 func TestPeerRetries(t *testing.T) {
-	p := interop.Start(t)
+	p := interop.Share(t)
 	a, b := newParty(t, p, "anna", 11), newParty(t, p, "bert", 12)
 	begin(t, a, b, interop.BundleOptions{})
 	failed := send(t, a, b, "never read")
@@ -50,7 +50,7 @@ func failedKey(t *testing.T, m interop.Message) interop.Hex {
 // Requests of either library are the same bytes, and the other reads in them
 // what the one wrote.
 func TestInteropRetryEncodings(t *testing.T) {
-	p := interop.Start(t)
+	p := interop.Share(t)
 	r := random(t)
 	reader := newParty(t, p, "anna", 11)
 	compared := 0

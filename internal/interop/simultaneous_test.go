@@ -147,7 +147,7 @@ func (c *couple) settle(from int) {
 
 // A first message of each, then an answer, and they agree.
 func TestInterop_SES_01_A10_Simultaneous(t *testing.T) {
-	eachRole(t, interop.Start(t), func(c *couple) {
+	eachRole(t, interop.Share(t), func(c *couple) {
 		for range 15 {
 			to1, to0 := c.bothBegin()
 			c.read(to0, to1)
@@ -163,7 +163,7 @@ func TestInterop_SES_01_A10_Simultaneous(t *testing.T) {
 
 // One of the two first messages is lost, and turns up after all.
 func TestInterop_SES_01_A11_FirstMessageLost(t *testing.T) {
-	eachRole(t, interop.Start(t), func(c *couple) {
+	eachRole(t, interop.Share(t), func(c *couple) {
 		var late []letter
 		for range 15 {
 			to1, to0 := c.bothBegin()
@@ -184,7 +184,7 @@ func TestInterop_SES_01_A11_FirstMessageLost(t *testing.T) {
 
 // Both arrive, the message after them does not; the other end's settles it.
 func TestInterop_SES_01_A12_FollowUpLost(t *testing.T) {
-	eachRole(t, interop.Start(t), func(c *couple) {
+	eachRole(t, interop.Share(t), func(c *couple) {
 		var late []letter
 		for range 15 {
 			to1, to0 := c.bothBegin()
@@ -205,7 +205,7 @@ func TestInterop_SES_01_A12_FollowUpLost(t *testing.T) {
 // Fifteen double starts, of which first messages are lost or not, fifty crossed
 // messages each, and they settle; then what was lost turns up.
 func TestInterop_SES_01_A13_Repeated(t *testing.T) {
-	p := interop.Start(t)
+	p := interop.Share(t)
 	for name, lost := range map[string]func(i int) [2]bool{
 		"none":       none,
 		"to one end": func(i int) [2]bool { return [2]bool{i < 14 && i%2 == 0, i < 14 && i%2 == 1} },
@@ -228,7 +228,7 @@ func TestInterop_SES_01_A13_Repeated(t *testing.T) {
 // A very old first message turns up after all that: it is read, its session is
 // what its reader sends on, and they settle again.
 func TestInterop_SES_01_A14_OldMessageRevived(t *testing.T) {
-	eachRole(t, interop.Start(t), func(c *couple) {
+	eachRole(t, interop.Share(t), func(c *couple) {
 		to1, to0 := c.bothBegin()
 		late := c.doubleStarts(15, func(i int) [2]bool { return [2]bool{i == 3, i == 7} })
 		c.crossed(50)
@@ -247,7 +247,7 @@ func TestInterop_SES_01_A14_OldMessageRevived(t *testing.T) {
 // Ends begin, send, lose and reorder as it comes: everything that arrives is
 // read once, and they agree in a message and its answer.
 func TestInterop_SES_01_RandomStarts(t *testing.T) {
-	eachRole(t, interop.Start(t), func(c *couple) {
+	eachRole(t, interop.Share(t), func(c *couple) {
 		rng := random(t)
 		for range cases(20) {
 			c.disorder(rng, 20)

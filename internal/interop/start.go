@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"sync"
 	"testing"
 )
 
@@ -21,6 +22,40 @@ func init() {
 // Where it is missing, the test is skipped, or fails if GEMBOK_INTEROP is 1.
 func Start(t testing.TB) *Peer {
 	t.Helper()
+	p := started(t)
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+var shared struct {
+	sync.Mutex
+	peer *Peer
+}
+
+// Share is Start of one Peer for all tests that do not mind the parties of
+// others. Unshare closes it.
+func Share(t testing.TB) *Peer {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.peer == nil {
+		shared.peer = started(t)
+	}
+	return shared.peer
+}
+
+// Unshare ends what Share started, for TestMain to call.
+func Unshare() {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.peer != nil {
+		shared.peer.Close()
+		shared.peer = nil
+	}
+}
+
+func started(t testing.TB) *Peer {
+	t.Helper()
 	p, err := Open(official)
 	switch {
 	case errors.Is(err, ErrMissing) && os.Getenv("GEMBOK_INTEROP") != "1":
@@ -28,6 +63,5 @@ func Start(t testing.TB) *Peer {
 	case err != nil:
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Close() })
 	return p
 }

@@ -386,7 +386,7 @@ func (w *town) both(text string, a, b *citizen) {
 
 // bothModes runs f with raw plaintexts, and with padded Content.
 func bothModes(t *testing.T, f func(t *testing.T, w *town)) {
-	p := interop.Start(t)
+	p := interop.Share(t)
 	for _, content := range []bool{false, true} {
 		t.Run(fmt.Sprintf("content=%t", content), func(t *testing.T) {
 			w := newTown(t, p, content)
