@@ -140,135 +140,167 @@ func (r *resending) attempt(ctx context.Context) (out *Sending, err error) {
 	return out, err
 }
 
-// run encrypts the message again, on records that it loads. What is cheap to
-// refuse is refused first.
+// run encrypts the message again, on records that it loads.
 func (r *resending) run(t *Tx) (*Result, error) {
+	a, err := r.admit(t)
+	if err != nil {
+		return nil, err
+	}
+	l, err := a.renew()
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.seal(l)
+	if err != nil {
+		return nil, err
+	}
+	return a.post(l, m), nil
+}
+
+// An answer is one attempt at a request that is to be answered.
+type answer struct {
+	*resending
+	t      *Tx
+	key    keystore.Key // of the copy
+	sent   wire.Sent
+	to     *wire.Recipient // what the copy says of the device that asks
+	ledger ledger
+	user   *roster
+	device *wire.PeerDevice // what is known of it
+}
+
+// admit loads the records, and refuses a request that is not to be answered.
+func (r *resending) admit(t *Tx) (*answer, error) {
 	d := r.d
-	key := d.sentKey(r.dem.Timestamp)
-	if err := t.load(append(d.sessionKeys(r.from), key, d.retryKey(r.from))...); err != nil {
+	a := &answer{resending: r, t: t, key: d.sentKey(r.dem.Timestamp)}
+	if err := t.load(append(d.sessionKeys(r.from), a.key, d.retryKey(r.from))...); err != nil {
 		return nil, err
 	}
-	sent, to, err := r.copy(t, key)
-	if err != nil {
+	if err := a.copy(); err != nil {
 		return nil, err
 	}
-	l, err := t.ledger(r.from)
-	if err != nil {
+	var err error
+	if a.ledger, err = t.ledger(r.from); err != nil {
 		return nil, err
 	}
-	known, err := t.roster(r.from.User)
-	if err != nil {
+	if a.user, err = t.roster(r.from.User); err != nil {
 		return nil, err
 	}
-	device := known.device(r.from.Device)
-	if device == nil || device.StaleSince != 0 {
+	if a.device = a.user.device(r.from.Device); a.device == nil || a.device.StaleSince != 0 {
 		return nil, fmt.Errorf("%w: no device of its user now", ErrNoRetry)
 	}
-	made, err := r.renew(t, &l, device)
-	if err != nil {
-		return nil, err
-	}
-	if err := made.open(); err != nil {
-		return nil, alone(err)
-	}
-	if err := t.mayTransmit(r.from, made.remote); err != nil {
-		return nil, err
-	}
-	content, err := r.content(sent)
-	if err != nil {
-		return nil, alone(err)
-	}
-	m, err := made.seal(content)
-	if err != nil && made.bundle != nil {
-		return nil, &deviceError{&DirectoryError{User: r.from.User, Device: r.from.Device, Err: err}}
-	}
-	if err != nil {
-		return nil, alone(err)
-	}
-	t.post(made)
-	to.Hint, to.Resends = hint(made.current.SenderKey()), to.Resends+1
-	t.put(key, wire.AppendSent(nil, sent))
-	l.write()
-	r.wrote = to.Hint
-	if made.bundle != nil {
-		device.RegistrationID = made.bundle.RegistrationID
-		known.write()
-	}
-	return &Result{To: r.from, RegistrationID: device.RegistrationID, Message: m}, nil
+	return a, nil
 }
 
 // copy finds what was sent, and what of it concerns the device that asks.
-func (r *resending) copy(t *Tx, key keystore.Key) (*wire.Sent, *wire.Recipient, error) {
-	sent, ok, err := t.sent(key)
+func (a *answer) copy() error {
+	sent, ok, err := a.t.sent(a.key)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return err
 	case !ok:
-		return nil, nil, fmt.Errorf("%w: unknown message", ErrNoRetry)
-	}
-	if r.d.opts.outdated(r.dem.Timestamp, sent.Expires, r.d.now()) {
-		return nil, nil, fmt.Errorf("%w: copy past its time", ErrNoRetry)
+		return fmt.Errorf("%w: unknown message", ErrNoRetry)
+	case a.d.opts.outdated(a.dem.Timestamp, sent.Expires, a.d.now()):
+		return fmt.Errorf("%w: copy past its time", ErrNoRetry)
 	}
 	i := slices.IndexFunc(sent.Recipients, func(to wire.Recipient) bool {
-		return to.User == r.from.User && to.Device == r.from.Device
+		return to.User == a.from.User && to.Device == a.from.Device
 	})
+	if i < 0 {
+		return fmt.Errorf("%w: not sent to this device", ErrNoRetry)
+	}
+	a.sent, a.to = sent, &sent.Recipients[i]
 	switch {
-	case i < 0:
-		return nil, nil, fmt.Errorf("%w: not sent to this device", ErrNoRetry)
-	case t.unsure && bytes.Equal(sent.Recipients[i].Hint, r.wrote): // it was done after all, and its message dropped
-	case !bytes.Equal(sent.Recipients[i].Hint, hint(r.dem.RatchetKey)):
-		return nil, nil, fmt.Errorf("%w: not the ratchet key it was sent under", ErrNoRetry)
-	case sent.Recipients[i].Resends >= maxRetries:
-		return nil, nil, fmt.Errorf("%w: answered too often", ErrNoRetry)
+	case a.t.unsure && bytes.Equal(a.to.Hint, a.wrote): // it was done after all, and its message dropped
+	case !bytes.Equal(a.to.Hint, hint(a.dem.RatchetKey)):
+		return fmt.Errorf("%w: not the ratchet key it was sent under", ErrNoRetry)
+	case a.to.Resends >= maxRetries:
+		return fmt.Errorf("%w: answered too often", ErrNoRetry)
 	}
-	return &sent, &sent.Recipients[i], nil
-}
-
-// content is what the device gets, which is another one of the own account, or
-// not.
-func (r *resending) content(sent *wire.Sent) ([]byte, error) {
-	content := sent.Content
-	if r.from.User == r.d.address.User {
-		var err error
-		if content, err = r.d.synced(content, sent.SyncTo); err != nil {
-			return nil, corrupt(err)
-		}
-	}
-	return r.d.padded(content), nil
+	return nil
 }
 
 // renew begins the letter, with the bundle where there is no session to send on or
 // where that is the one that failed, and counts the answer.
-func (r *resending) renew(t *Tx, l *ledger, device *wire.PeerDevice) (*letter, error) {
-	b, err := t.openBook(r.from)
+func (a *answer) renew() (*letter, error) {
+	b, err := a.t.openBook(a.from)
 	if err != nil {
 		return nil, alone(err)
 	}
 	s, _ := b.current() // one that does not decode is none
-	failed := s != nil && bytes.Equal(s.SenderKey(), r.dem.RatchetKey)
-	if err := l.answer(failed); err != nil {
+	failed := s != nil && bytes.Equal(s.SenderKey(), a.dem.RatchetKey)
+	if err := a.ledger.answer(failed); err != nil {
 		return nil, err
 	}
-	if !failed && sends(s, device, l.now) {
-		made := t.letter(r.from)
-		return &made, nil
+	if !failed && sends(s, a.device, a.ledger.now) {
+		l := a.t.letter(a.from)
+		return &l, nil
 	}
-	tr, err := t.trust(r.from)
+	tr, err := a.t.trust(a.from)
 	switch {
 	case err != nil:
 		return nil, alone(err)
 	case !tr.settled():
 		return nil, alone(tr.refuse(identityOf(tr.rec.Seen)))
-	case r.bundle == nil:
+	case a.bundle == nil:
 		return nil, errNeedsBundle
 	}
-	if err := b.archiveCurrent(l.now); err != nil {
+	if err := b.archiveCurrent(a.ledger.now); err != nil {
 		return nil, alone(err)
 	}
 	b.write()
-	made := t.letter(r.from)
-	made.bundle = r.bundle
-	return &made, nil
+	l := a.t.letter(a.from)
+	l.bundle = a.bundle
+	return &l, nil
+}
+
+// seal encrypts the content for the device, if the gate lets it.
+func (a *answer) seal(l *letter) (*Message, error) {
+	if err := l.open(); err != nil {
+		return nil, alone(err)
+	}
+	if err := a.t.mayTransmit(a.from, l.remote); err != nil {
+		return nil, err
+	}
+	content, err := a.content()
+	if err != nil {
+		return nil, alone(err)
+	}
+	m, err := l.seal(content)
+	switch {
+	case err == nil:
+		return m, nil
+	case l.bundle != nil:
+		return nil, &deviceError{&DirectoryError{User: a.from.User, Device: a.from.Device, Err: err}}
+	}
+	return nil, alone(err)
+}
+
+// content is what the device gets, which is another one of the own account, or
+// not.
+func (a *answer) content() ([]byte, error) {
+	content := a.sent.Content
+	if a.from.User == a.d.address.User {
+		var err error
+		if content, err = a.d.synced(content, a.sent.SyncTo); err != nil {
+			return nil, corrupt(err)
+		}
+	}
+	return a.d.padded(content), nil
+}
+
+// post puts what became of the records.
+func (a *answer) post(l *letter, m *Message) *Result {
+	a.t.post(l)
+	a.to.Hint, a.to.Resends = hint(l.current.SenderKey()), a.to.Resends+1
+	a.wrote = a.to.Hint
+	a.t.put(a.key, wire.AppendSent(nil, &a.sent))
+	a.ledger.write()
+	if l.bundle != nil {
+		a.device.RegistrationID = l.bundle.RegistrationID
+	}
+	a.user.write()
+	return &Result{To: a.from, RegistrationID: a.device.RegistrationID, Message: m}
 }
 
 // sends reports whether a session is one to send on, and with the device that
