@@ -2,6 +2,7 @@ package session
 
 import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/ratchet"
 	"github.com/gembok-e2ee/gembok/x3dh"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
@@ -16,7 +17,9 @@ type letter struct {
 	wire.Secret
 
 	standing
-	now uint64 // milliseconds since 1970
+	now      uint64    // milliseconds since 1970
+	at       [2]int    // where the Tx has the records "session" and "identity"
+	versions [2]uint64 // which they had
 
 	// The values of the records "session" and "identity" of the peer device; nil:
 	// none. Seal sets what they become.
@@ -36,22 +39,35 @@ type letter struct {
 
 // letter is a message to a peer device whose records are loaded.
 func (t *Tx) letter(to Address) letter {
-	return letter{
-		standing: standing{d: t.d, peer: to}, now: t.d.now(),
-		session: t.value(t.d.sessionKey(to)), identity: t.value(t.d.identityKey(to)),
-	}
+	l := letter{standing: standing{d: t.d, peer: to}, now: t.d.now()}
+	l.versions = l.lookUp(t)
+	l.session, l.identity = t.recs[l.at[0]].current(), t.recs[l.at[1]].current()
+	return l
 }
+
+// lookUp finds the records, and returns their versions.
+func (l *letter) lookUp(t *Tx) (versions [2]uint64) {
+	l.at = [2]int{t.at(t.d.sessionKey(l.peer)), t.at(t.d.identityKey(l.peer))}
+	return [2]uint64{t.recs[l.at[0]].rec.Version, t.recs[l.at[1]].rec.Version}
+}
+
+// standsIn reports whether a letter, of a Tx that lost, would come out of
+// another one as it is: of the same records. It is one of that Tx then.
+func (l *letter) standsIn(t *Tx) bool { return l.lookUp(t) == l.versions }
 
 // post puts the records of a sealed letter, and makes the outcome depend on
 // what it relied on.
 func (t *Tx) post(l *letter) {
-	t.set(t.d.sessionKey(l.peer), l.session)
+	t.alterAt(l.at[0], keystore.Put, l.session)
 	if l.first {
-		t.set(t.d.identityKey(l.peer), l.identity)
+		t.alterAt(l.at[1], keystore.Put, l.identity)
+		t.check(t.d.peerKey(l.peer))
 	} else {
-		t.check(t.d.identityKey(l.peer))
+		t.checkAt(l.at[1])
 	}
-	t.check(t.d.peerKey(l.peer)) // it says who is blocked
+	if l.bundle != nil {
+		t.check(t.d.peerKey(l.peer))
+	}
 	t.bound = true
 }
 

@@ -151,7 +151,7 @@ func (m *mailing) ask(ctx context.Context) error {
 // try is one attempt on one Tx.
 func (m *mailing) try(t *Tx) error {
 	m.t, m.rosters, m.parcels, m.failed, m.unknown = t, nil, nil, nil, nil
-	for _, step := range []func() error{m.load, m.find, m.open, m.permit, m.complete, m.seal, m.post} {
+	for _, step := range []func() error{m.load, m.find, m.open, m.permit, m.seal, m.post} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -193,22 +193,38 @@ func (m *mailing) find() error {
 	return m.t.load(missing...)
 }
 
-// open opens all parcels.
+// open opens all parcels and, where there is no gate to be asked before, seals
+// them at once: while a device's records are at hand, and only its own session is
+// taken apart.
 func (m *mailing) open() error {
-	for i, p := range m.parcels {
-		if before := m.made[p.to]; before != nil && before.stands(p, m.t) {
-			m.parcels[i] = before
-			continue
-		}
-		l := m.t.letter(p.to)
-		p.letter = &l
+	plaintexts, err := m.plaintexts()
+	if err != nil {
+		return err
 	}
-	spread(len(m.parcels), func(i int, _ *[]byte) {
-		if p := m.parcels[i]; p.message == nil && p.err == nil {
-			p.open(m)
+	m.resume()
+	spread(len(m.parcels), func(i int, room *[]byte) {
+		p := m.parcels[i]
+		if p.message != nil || p.err != nil {
+			return
+		}
+		p.open(m)
+		if m.d.opts.Gate == nil {
+			p.seal(plaintexts[p.own(m.d)], room)
 		}
 	})
 	return nil
+}
+
+// resume takes over what was sealed in an attempt that lost.
+func (m *mailing) resume() {
+	if len(m.made) == 0 {
+		return
+	}
+	for i, p := range m.parcels {
+		if before := m.made[p.to]; before != nil && before.stands(p, m.t) {
+			m.parcels[i] = before
+		}
+	}
 }
 
 // permit asks the gate about each parcel, before any is sealed.
@@ -225,31 +241,28 @@ func (m *mailing) permit() error {
 	return errors.Join(refusals...)
 }
 
-// complete begins again with the bundles that are wanting, if there are any.
-func (m *mailing) complete() error {
-	if slices.ContainsFunc(m.parcels, func(p *parcel) bool { return p.wanting }) {
-		return errAgain
-	}
-	return nil
-}
-
-// seal seals all parcels.
+// seal seals all parcels that the gate was asked about, or begins again with
+// the bundles that are wanting.
 func (m *mailing) seal() error {
-	plaintexts, err := m.plaintexts()
-	if err != nil {
-		return err
-	}
-	spread(len(m.parcels), func(i int, room *[]byte) {
-		if p := m.parcels[i]; p.message == nil && p.err == nil {
-			p.seal(plaintexts[p.own(m.d)], room)
+	wanting := slices.ContainsFunc(m.parcels, func(p *parcel) bool { return p.wanting })
+	if m.d.opts.Gate != nil && !wanting {
+		plaintexts, err := m.plaintexts()
+		if err != nil {
+			return err
 		}
-	})
+		spread(len(m.parcels), func(i int, room *[]byte) {
+			p := m.parcels[i]
+			p.seal(plaintexts[p.own(m.d)], room)
+		})
+	}
 	m.made = make(map[Address]*parcel, len(m.parcels))
 	for _, p := range m.parcels {
 		if p.message != nil {
-			p.versions = p.loaded(m.t)
 			m.made[p.to] = p
 		}
+	}
+	if wanting {
+		return errAgain
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ type parcel struct {
 	renew  bool
 	roster *roster
 
-	letter  *letter
+	letter  letter
 	wanting bool // a bundle
 	begins  bool // a session, in place of what there was
 
@@ -26,8 +26,7 @@ type parcel struct {
 	message        *Message
 	err            error
 
-	sentAt   uint64    // under which it was sealed
-	versions [2]uint64 // of the records it was made of
+	sentAt uint64 // under which it was sealed
 }
 
 // own reports whether the parcel is for the own account.
@@ -45,7 +44,8 @@ func (p *parcel) result() Result {
 // open opens the letter: on the current session, if that is of use, else with
 // a bundle.
 func (p *parcel) open(m *mailing) {
-	l := p.letter
+	p.letter = m.t.letter(p.to)
+	l := &p.letter
 	err := l.open()
 	switch {
 	case err == nil && p.usable():
@@ -93,7 +93,7 @@ func (p *parcel) usable() bool {
 	remote := p.letter.current.RemoteRegistrationID()
 	valid := remote >= 1 && remote <= maxRegistrationID
 	switch {
-	case unansweredTooLong(p.letter):
+	case unansweredTooLong(&p.letter):
 		return false
 	case p.renew:
 		return valid && remote != p.listed
@@ -111,6 +111,9 @@ func unansweredTooLong(l *letter) bool {
 // seal encrypts plaintext, and lets go what is not needed any more. Room is the
 // letter's.
 func (p *parcel) seal(plaintext []byte, room *[]byte) {
+	if p.message != nil || p.err != nil || p.wanting {
+		return
+	}
 	p.letter.room = room
 	if p.message, p.err = p.letter.seal(plaintext); p.err != nil {
 		if p.begins {
@@ -148,20 +151,15 @@ func (p *parcel) post(t *Tx) error {
 			p.letter.session = t.value(t.d.sessionKey(p.to))
 		}
 	}
-	t.post(p.letter)
+	t.post(&p.letter)
 	return nil
-}
-
-// loaded are the versions of the records of the device as they were loaded.
-func (p *parcel) loaded(t *Tx) [2]uint64 {
-	return [2]uint64{t.entry(t.d.sessionKey(p.to)).rec.Version, t.entry(t.d.identityKey(p.to)).rec.Version}
 }
 
 // stands reports whether p, which was sealed in an attempt that lost, is what q
 // would come to: of the same records and the same message. Nothing left then, so
 // its counter is used once. It is q then in all else.
 func (p *parcel) stands(q *parcel, t *Tx) bool {
-	if p.sentAt != q.sentAt || p.listed != q.listed || p.renew != q.renew || p.versions != p.loaded(t) {
+	if p.sentAt != q.sentAt || p.listed != q.listed || p.renew != q.renew || !p.letter.standsIn(t) {
 		return false
 	}
 	p.roster = q.roster

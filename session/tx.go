@@ -297,14 +297,18 @@ func (t *Tx) place(k keystore.Key) int {
 	return -1
 }
 
-// entry returns the entry of a key that must have been loaded or expected.
-func (t *Tx) entry(k keystore.Key) *entry {
-	e := t.find(k)
-	if e == nil {
+// at returns where the entry of a key is, that must have been loaded or
+// expected.
+func (t *Tx) at(k keystore.Key) int {
+	i := t.place(k)
+	if i < 0 {
 		panic("session: internal error: record " + k.Kind + " not loaded")
 	}
-	return e
+	return i
 }
+
+// entry returns the entry of such a key.
+func (t *Tx) entry(k keystore.Key) *entry { return &t.recs[t.at(k)] }
 
 // get returns the body of a loaded record, as it will be; ok is false where
 // there is none. The body is not written to.
@@ -319,8 +323,9 @@ func (t *Tx) get(k keystore.Key) (body []byte, ok bool, err error) {
 
 // value returns the value of a loaded record, as it will be: nil where there is
 // none, and nothing of a damaged one. It is not written to.
-func (t *Tx) value(k keystore.Key) []byte {
-	e := t.entry(k)
+func (t *Tx) value(k keystore.Key) []byte { return t.entry(k).current() }
+
+func (e *entry) current() []byte {
 	switch {
 	case e.op == keystore.Put:
 		return e.value
@@ -377,10 +382,12 @@ func (t *Tx) add(e entry) {
 }
 
 // alter sets what is to become of a record.
-func (t *Tx) alter(k keystore.Key, op keystore.Op, value []byte) {
-	e := t.entry(k)
+func (t *Tx) alter(k keystore.Key, op keystore.Op, value []byte) { t.alterAt(t.at(k), op, value) }
+
+func (t *Tx) alterAt(at int, op keystore.Op, value []byte) {
+	e := &t.recs[at]
 	if t.undo != nil {
-		t.undo = append(t.undo, altered{t.place(k), *e})
+		t.undo = append(t.undo, altered{at, *e})
 	}
 	e.op, e.value = op, value
 }
@@ -424,9 +431,11 @@ func (t *Tx) del(k keystore.Key) {
 }
 
 // check makes the outcome depend on a record that stays as it is.
-func (t *Tx) check(k keystore.Key) {
-	if t.entry(k).op == 0 {
-		t.alter(k, keystore.Check, nil)
+func (t *Tx) check(k keystore.Key) { t.checkAt(t.at(k)) }
+
+func (t *Tx) checkAt(at int) {
+	if t.recs[at].op == 0 {
+		t.alterAt(at, keystore.Check, nil)
 	}
 }
 
