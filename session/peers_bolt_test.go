@@ -23,4 +23,6 @@ func TestSTO_04_LivePeersBolt(t *testing.T) {
 	livePeers(t, func() keystore.Store { return openBolt(t, filepath.Join(t.TempDir(), "store")) })
 }
 
-func TestRenameRaceBolt(t *testing.T) { renameRace(t, openBolt(t, filepath.Join(t.TempDir(), "store"))) }
+func TestRenameRaceBolt(t *testing.T) {
+	renameRace(t, openBolt(t, filepath.Join(t.TempDir(), "store")))
+}
