@@ -270,22 +270,9 @@ var harms = []harm{
 	{"restore", "", "body", func(t testing.TB, s keystore.Store, _ []keystore.Record) {
 		write(t, s, keystore.Key{Scope: budi, Kind: "restore", Owner: "-"}, []byte{1, 1})
 	}, "restore" + badBytes + "1"},
-	{"link", "", "name", func(t testing.TB, s keystore.Store, _ []keystore.Record) {
-		write(t, s, keystore.Key{Scope: budi, Kind: "link", Owner: "-", Name: "x"}, usedLink(5))
-	}, "link" + badKey + "1"},
-	{"link", "", "body", func(t testing.TB, s keystore.Store, _ []keystore.Record) {
-		write(t, s, keystore.Key{Scope: budi, Kind: "link", Owner: "-"}, []byte{1, 0xff})
-	}, "link" + badBytes + "1"},
-	{"link", "", "time", func(t testing.TB, s keystore.Store, _ []keystore.Record) {
-		write(t, s, keystore.Key{Scope: budi, Kind: "link", Owner: "-"}, usedLink(0))
-	}, "link" + badFields + "1"},
 	{"event", "", "owner", rename("someone", hexName[:32]), "event" + badFields + "1"},
 	{"event", "", "name", rename("-", hexName), "event" + badKey + "1"},
 	{"event", "", "kind", edit(func(b []byte) []byte { return append(b, 0x08, 0) }), "event" + badFields + "1"},
-}
-
-func usedLink(at uint64) []byte {
-	return wire.AppendLinks([]byte{1}, &wire.Links{Used: []wire.UsedLink{{Hash: make([]byte, 32), At: at}}})
 }
 
 var problemLine = regexp.MustCompile(`(?m)^(\S+)  +(.*\S)  +([\d,]+)$`)
@@ -301,7 +288,7 @@ func found(out string) (lines []string) {
 func TestSTO_07_VerifyNamesWhatIsDamaged(t *testing.T) {
 	b, w := newBench(t)
 	whole := testutil.Records(t, w.Store)
-	for _, h := range harms {
+	for _, h := range append(harms, linkHarms...) {
 		s := filled(t, whole)
 		b.stores["harmed"] = s
 		h.do(t, s)
