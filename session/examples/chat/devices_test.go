@@ -213,6 +213,22 @@ func TestForgedRequest(t *testing.T) {
 	require.Empty(t, r.relay.mail.boxes[ani1].mail)
 }
 
+// Whoever asks for a message and is gone does not hold up the rest.
+func TestAskedAndGone(t *testing.T) {
+	r, ani, budi := twoPeople(t)
+	budi.arrives(t)
+	ani.sends(t, "budi", "one")
+	budi.hears(t, readEvent, "one")
+	budi.sends(t, "ani", "two")
+	ani.hears(t, readEvent, "two")
+	require.NoError(t, budi.device.Forget(t.Context(), ani1.User))
+	ani.sends(t, "budi", "three")
+	budi.receives(t, askedEvent)
+	require.NoError(t, r.client.remove(t.Context(), budi1))
+	ani.receives(t, refusedEvent)
+	require.Empty(t, r.relay.mail.boxes[ani1].mail)
+}
+
 // What was sealed before a stop, and is not for the right devices any more, is
 // sealed anew: the relay took nothing of it.
 func TestStopBeforeDifference(t *testing.T) {

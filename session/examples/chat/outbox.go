@@ -149,7 +149,6 @@ func (p *person) seal(ctx context.Context, x *note, s *session.Sending) error {
 // sent is what there is to do when the relay has a message. What was sealed
 // before this process started is accepted with the next.
 func (p *person) sent(ctx context.Context, x *note, s *session.Sending) error {
-	kind := resentEvent
 	if s != nil {
 		if err := p.device.Accept(ctx, s); err != nil {
 			return err
@@ -161,8 +160,9 @@ func (p *person) sent(ctx context.Context, x *note, s *session.Sending) error {
 	if err := p.news(ctx); err != nil {
 		return err
 	}
-	if !x.Again {
-		kind = sentEvent
+	kind := sentEvent
+	if x.Again {
+		kind = resentEvent
 	}
 	p.screen.show(event{Kind: kind, Peer: x.Peer, Mail: x.ID})
 	return nil

@@ -76,8 +76,8 @@ func newPerson(me session.Address, d device, store keystore.Store, relay *client
 
 // settings are the policies of a device: it asks the relay who has which
 // devices, and its messages are Content, so that one's own devices can tell what
-// another of them sent to whom. Of what was sent it keeps copies for 14 days,
-// for those who cannot read it.
+// another of them sent to whom. Of what was sent it keeps copies for 14 days, as
+// Options.RetryFor has it unless told otherwise, for those who cannot read it.
 func settings(relay *client) *session.Options {
 	return &session.Options{Directory: relay, Content: true}
 }

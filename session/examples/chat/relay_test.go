@@ -48,7 +48,7 @@ func deviceOf(name string, device uint32) session.Address {
 }
 
 func publication(t *testing.T, a session.Address) *x3dh.Publication {
-	d, err := session.Create(t.Context(), keystore.NewMemory(), session.Account{Address: a}, nil)
+	d, err := session.Create(t.Context(), keystore.NewMemory(), session.Account{Address: a}, &session.Options{PreKeys: session.PreKeyPolicy{OneTime: 20, Low: 20}})
 	require.NoError(t, err)
 	p, err := d.Publish(t.Context())
 	require.NoError(t, err)
