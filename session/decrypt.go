@@ -73,10 +73,11 @@ type Received struct {
 // Decrypt decrypts a message that came from a peer device. The result is
 // stored with what it changed: until Acknowledge, the same message gives the
 // same result again, with Redelivered set, and Unacknowledged yields it. After
-// that it is ErrDuplicate.
+// that it is ErrDuplicate. When ReasonOf the error is not 0, RequestRetry asks the
+// sender for the message again.
 //
 // Errors: ErrMalformed, ErrVersion, ErrTooLarge and ErrKey for bytes that are
-// no message; ErrMalformed, too, with Options.Content for a message that is
+// no message, and for a TypePlaintext, which Resend takes; ErrMalformed, too, with Options.Content for a message that is
 // authentic and has no Content in it, or one that says that the own account sent
 // it, and did not come from there; ErrNoSession; ErrDuplicate; ErrTooFar; ErrExhausted;
 // ErrTooExpensive; PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;

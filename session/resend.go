@@ -23,7 +23,8 @@ import (
 // Whoever carries messages can make up requests. One does nothing that is not for
 // this device, from a device that the message was sent to, and about the ratchet
 // key that it was encrypted under last; and no more than one renewal an hour, 300
-// answers an hour and 5 for one message come of those of one device.
+// answers an hour and 5 for one message come of those of one device. One that came
+// too early for that may be given again later.
 //
 // What keeps this device alone from getting the message stands in the Result:
 // UntrustedIdentityError also when its new bundle is under another identity key,

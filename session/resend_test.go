@@ -376,6 +376,36 @@ func TestConcurrentResends(t *testing.T) {
 	p.goesOn(t)
 }
 
+// When nobody knows whether an answer was committed, its message is dropped, and
+// made again on what is there: it was not answered for nothing, nor twice.
+func TestResendWhenNobodyKnows(t *testing.T) {
+	for _, renewed := range []bool{false, true} {
+		for _, happened := range []string{"commit", "committed"} { // not, and so
+			p := losing(t)
+			m, at := p.posts(t, p.alice, p.bob, "text")
+			p.bob.forget(t, aliceAddress.User)
+			request := p.bob.asks(t, p.alice, m, at, session.ReasonNoSession)
+			if renewed {
+				p.alice.begin(t, p.bob)
+			}
+			alice, watch := p.alice.spied(t)
+			lost := false
+			watch.fail = func(call string, _ int) error {
+				if call != happened || lost {
+					return nil
+				}
+				lost = true
+				return keystore.ErrCommitUnknown
+			}
+			p.bob.reads(t, alice, alice.resends(t, p.bob, request, at), "text")
+			require.True(t, lost)
+			watch.fail = nil
+			alice.ignores(t, bobAddress, request, session.ErrNoRetry)
+			p.goesOn(t)
+		}
+	}
+}
+
 // In a transaction of the app's an answer is there once that was committed, and
 // a request, too.
 func TestRetryWhilePending(t *testing.T) {
