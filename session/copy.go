@@ -29,6 +29,7 @@ func (m *mailing) copy() {
 	rec, ok, err := m.t.sent(k)
 	switch {
 	case err != nil:
+		m.t.check(k)
 		return
 	case m.begins || !ok:
 		if !m.kept() {
@@ -107,6 +108,7 @@ func (t *Tx) trimCopy(s *Sending) {
 	k := t.d.sentKey(s.sentAt)
 	rec, ok, err := t.sent(k)
 	if err != nil || !ok {
+		t.check(k)
 		return
 	}
 	n := len(rec.Recipients)

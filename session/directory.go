@@ -131,6 +131,7 @@ func (d *Device) Refresh(ctx context.Context, users ...string) error {
 				err = l.err
 			}
 			if err != nil {
+				t.check(d.peerKey(Address{User: user}))
 				failed = append(failed, err)
 				continue
 			}

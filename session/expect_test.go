@@ -66,6 +66,13 @@ var relied = map[string]string{
 	"RequestRetry":                    "+retry =peer",
 	"Resend and Encrypt anew":         "+archive +retry +sent +session =identity =peer",
 	"Resend and Encrypt":              "+retry +sent +session =identity =peer",
+	"Send and Encrypt":                "+session =identity =peer",
+	"Send and Encrypt first":          "+identity +peer +sent +session",
+	"Send and Encrypt anew":           "+archive +peer +session =identity =peer",
+	"Reconcile and Encrypt anew":      "+archive +sent +session =identity =peer",
+	"Reconcile and leave out":         "+archive +event +peer +session -sent",
+	"Accept":                          "+peer -archive -sent -session",
+	"Refresh":                         "+event +peer =session",
 	"CheckGeneration":                 "+restore",
 	"AfterRestore":                    "+archive +draft +lastresort +nextid +session +signed -kem -prekey -restore =peer",
 }

@@ -270,7 +270,9 @@ func (m *mailing) seal() error {
 // post puts what became of the records.
 func (m *mailing) post() error {
 	for _, p := range m.parcels {
-		if p.message == nil {
+		if p.message == nil { // what that relied on is to be so
+			m.t.check(m.d.sessionKey(p.to))
+			m.t.check(m.d.identityKey(p.to))
 			continue
 		}
 		if err := p.post(m.t); err != nil {

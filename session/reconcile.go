@@ -216,8 +216,9 @@ func (d *Device) Accept(ctx context.Context, s *Sending) error {
 		t.trimCopy(s)
 		for _, user := range users {
 			r, err := t.roster(user)
-			if err != nil {
-				continue // nobody's devices are known
+			if err != nil { // nobody's devices are known
+				t.check(d.peerKey(Address{User: user}))
+				continue
 			}
 			if err := r.forget(); err != nil {
 				return err

@@ -178,6 +178,7 @@ func (r *roster) close(id uint32) error {
 	}
 	b, err := r.t.openBook(a)
 	if err != nil || b.Current == nil {
+		r.t.check(r.t.d.sessionKey(a))
 		return nil
 	}
 	if err := b.archiveCurrent(r.t.d.now()); err != nil {
@@ -204,38 +205,43 @@ func forgotten(p *wire.PeerDevice, now uint64) bool {
 // forget removes the devices that were gone for long, and their sessions. What
 // is damaged stays.
 func (r *roster) forget() error {
-	now, n := r.t.d.now(), len(r.Devices)
-	for _, p := range slices.Clone(r.Devices) {
-		if !forgotten(&p, now) {
-			continue
+	now := r.t.d.now()
+	var stay []wire.PeerDevice
+	for _, p := range r.Devices {
+		dropped := false
+		if forgotten(&p, now) {
+			var err error
+			if dropped, err = r.drop(r.address(p.ID)); err != nil {
+				return err
+			}
 		}
-		if err := r.drop(r.address(p.ID)); err != nil {
-			return err
+		if !dropped {
+			stay = append(stay, p)
 		}
-		i, _ := r.place(p.ID)
-		r.Devices = slices.Delete(r.Devices, i, i+1)
 	}
-	if len(r.Devices) != n {
+	if len(stay) != len(r.Devices) {
+		r.Devices = stay
 		r.write()
 	}
 	return nil
 }
 
-// drop removes the sessions with a device.
-func (r *roster) drop(a Address) error {
+// drop removes the sessions with a device, if their record can be read.
+func (r *roster) drop(a Address) (dropped bool, err error) {
 	t := r.t
 	if err := t.load(t.d.sessionKey(a)); err != nil {
-		return err
+		return false, err
 	}
 	b, err := t.openBook(a)
 	if err != nil {
-		return nil
+		t.check(t.d.sessionKey(a))
+		return false, nil
 	}
 	if err := b.dropAll(every); err != nil {
-		return err
+		return false, err
 	}
 	t.del(t.d.sessionKey(a))
-	return nil
+	return true, nil
 }
 
 // A memory is what a Device remembers from one Send to the next. Of users it is

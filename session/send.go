@@ -85,7 +85,7 @@ const maxCopied = 64 << 10
 // devices it refused; those of the store and of ctx. After an error no ciphertext
 // leaves, and the state is as before, but for keystore.ErrCommitUnknown, after
 // which counters may have been passed over.
-func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOptions) (*Sending, error) {
+func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOptions) (out *Sending, err error) {
 	s, err := d.sending(users, c, o)
 	if err != nil {
 		return nil, err
@@ -95,12 +95,17 @@ func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOp
 		m.users = append(slices.Clone(s.users), d.address.User)
 		slices.Sort(m.users)
 	}
-	var out *Sending
 	m.give = func(t *Tx) { out = withhold(t, s.with(m.results)) }
+	done := false
+	defer func() {
+		if !done {
+			d.unstamp(s.sentAt)
+		}
+	}()
 	if err := m.run(ctx); err != nil {
-		d.unstamp(s.sentAt)
 		return nil, err
 	}
+	done = true
 	d.trim(ctx)
 	return out, nil
 }
@@ -110,7 +115,7 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if o == nil {
 		o = new(SendOptions)
 	}
-	s := &Sending{own: !o.NoOwnDevices, syncTo: o.Group, sentAt: d.stamp(0)}
+	s := &Sending{own: !o.NoOwnDevices, syncTo: o.Group}
 	var err error
 	if s.users, err = userNames(users); err != nil {
 		return nil, err
@@ -125,7 +130,7 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if len(s.users) == 0 && o.Group == "" || len(o.Group) > maxUser || !utf8.ValidString(o.Group) {
 		return nil, fmt.Errorf("%w: to nobody", ErrMalformed)
 	}
-	if s.plain, err = d.plaintext(c, s.sentAt); err != nil {
+	if s.plain, err = d.plaintext(c, d.now()); err != nil {
 		return nil, err
 	}
 	s.content = *c
@@ -134,7 +139,12 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 		s.expires = uint64(max(1, o.Expires.UnixMilli()))
 	}
 	s.tell(d)
-	return s, s.tooLarge(d)
+	if err := s.tooLarge(d); err != nil {
+		return nil, err
+	}
+	s.sentAt = d.stamp(0)
+	s.plain, err = d.plaintext(&s.content, s.sentAt)
+	return s, err
 }
 
 // tell finds out whom the message is to, for the own devices.
@@ -229,6 +239,7 @@ func (m *mailing) user(user string) error {
 		err = ErrBlocked
 	}
 	if err != nil {
+		m.t.check(m.d.peerKey(Address{User: user}))
 		m.fail(user, err)
 		return nil
 	}
