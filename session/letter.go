@@ -33,8 +33,9 @@ type letter struct {
 
 	index   wire.SessionIndex
 	current *ratchet.Session
-	remote  keys.IdentityKey // whom it is for, once opened
-	first   bool             // remote is trusted on first use: "identity" changed, and relies on "peer"
+	remote  keys.IdentityKey    // whom it is for, once opened
+	hint    [wire.HintSize]byte // of the ratchet key it was encrypted under, once sealed
+	first   bool                // remote is trusted on first use: "identity" changed, and relies on "peer"
 }
 
 // letter is a message to a peer device whose records are loaded.
@@ -127,6 +128,7 @@ func (l *letter) seal(plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	copy(l.hint[:], hint(l.current.SenderKey()))
 	l.index.Next = l.current
 	l.write()
 	if l.first = !l.known; l.first {
@@ -136,7 +138,8 @@ func (l *letter) seal(plaintext []byte) (*Message, error) {
 	return m, nil
 }
 
-// write sets the value of the record "session".
+// write sets the value of the record "session". What was parsed of the one
+// before may lie in it, and is not to be looked at any more.
 func (l *letter) write() {
 	if l.room == nil || l.bundle != nil {
 		l.session = appendIndex(l.session, &l.index)

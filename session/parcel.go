@@ -121,7 +121,7 @@ func (p *parcel) seal(plaintext []byte, room *[]byte) {
 		}
 		return
 	}
-	copy(p.hint[:], hint(p.letter.current.SenderKey()))
+	p.hint = p.letter.hint
 	if !p.replaces() {
 		p.letter.current, p.letter.index = nil, wire.SessionIndex{}
 	}

@@ -293,7 +293,7 @@ func (a *answer) content() ([]byte, error) {
 // post puts what became of the records.
 func (a *answer) post(l *letter, m *Message) *Result {
 	a.t.post(l)
-	a.to.Hint, a.to.Resends = hint(l.current.SenderKey()), a.to.Resends+1
+	a.to.Hint, a.to.Resends = l.hint[:], a.to.Resends+1
 	a.wrote = a.to.Hint
 	a.t.put(a.key, wire.AppendSent(nil, &a.sent))
 	a.ledger.write()
