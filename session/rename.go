@@ -210,9 +210,9 @@ func concerns(rec *keystore.Record, user string) bool {
 func (m *relocation) move(rec *keystore.Record) error {
 	body, err := unformat(rec.Key.Kind, rec.Value)
 	switch {
-	case errors.Is(err, keystore.ErrNewerFormat), err != nil && m.to != "":
+	case errors.Is(err, keystore.ErrNewerFormat), err != nil && m.to != "" && rec.Key.Kind != kindRetry:
 		return err
-	case m.to != "":
+	case err == nil && m.to != "":
 		k := rec.Key
 		k.Owner = m.to
 		if m.t.find(k) == nil {

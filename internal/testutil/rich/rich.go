@@ -14,14 +14,16 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
 var ctx = context.Background()
 
 // The texts of the messages that wait in the store.
 const (
-	Short = "Besok jam tiga di warung biasa?"
-	long  = "Tolong baca sampai habis. "
+	Short  = "Besok jam tiga di warung biasa?"
+	long   = "Tolong baca sampai habis. "
+	Copied = "Kirim lagi kalau tidak terbaca." // of one that was sent
 )
 
 // Long is kept in a record of its own.
@@ -47,7 +49,7 @@ var (
 func Fill(t testing.TB, s keystore.Store) *World {
 	t.Helper()
 	w := &World{Store: s, Now: time.Unix(1_700_000_000, 0)}
-	w.opts = &session.Options{Now: func() time.Time { return w.Now }, PreKeys: session.PreKeyPolicy{OneTime: 2, Low: 1}}
+	w.opts = &session.Options{Now: func() time.Time { return w.Now }, PreKeys: session.PreKeyPolicy{OneTime: 2, Low: 1}, Directory: directory{w}}
 	for _, a := range Own {
 		w.Own = append(w.Own, w.create(t, s, a))
 	}
@@ -128,9 +130,43 @@ func (w *World) stage(t testing.TB, from *session.Device, text string, acknowled
 	}
 }
 
-// others makes an event, a record of an app's, and what no operation makes yet.
+// A directory knows the devices of the world.
+type directory struct{ w *World }
+
+func (r directory) device(a session.Address) *session.Device {
+	for _, d := range r.w.Peers {
+		if d.Address() == a {
+			return d
+		}
+	}
+	return nil
+}
+
+func (r directory) Devices(_ context.Context, user string) (out []session.PeerDevice, err error) {
+	for _, d := range r.w.Peers {
+		if d.Address().User == user {
+			out = append(out, session.PeerDevice{Device: d.Address().Device, RegistrationID: d.RegistrationID()})
+		}
+	}
+	return out, nil
+}
+
+func (r directory) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bundle, error) {
+	return r.device(peer).Bundle(ctx)
+}
+
+func (directory) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
+
+// others makes a copy of a message, a request for one, an event, a record of an
+// app's, and a list of devices that is not whole.
 func (w *World) others(t testing.TB) {
 	own := w.Own[0]
+	_, err := own.Send(ctx, []string{Peers[1].User}, &session.Content{Body: []byte(Copied)}, nil)
+	require.NoError(t, err)
+	lost, err := w.Peers[1].Encrypt(ctx, own.Address(), []byte("lost"))
+	require.NoError(t, err)
+	_, err = own.RequestRetry(ctx, Peers[1], lost, w.Now, session.ErrAuth)
+	require.NoError(t, err)
 	require.NoError(t, own.Update(ctx, nil, func(tx *session.Tx) error {
 		if err := tx.Put(keystore.Key{Kind: "draft", Owner: Peers[0].User}, []byte("of an app")); err != nil {
 			return err
@@ -138,7 +174,7 @@ func (w *World) others(t testing.TB) {
 		return tx.Emit(session.Event{Kind: session.SessionRenewed, Address: Peers[0]})
 	}))
 	peer := wire.Peer{Devices: []wire.PeerDevice{{ID: 1, RegistrationID: 99}, {ID: 2}}}
-	_, err := w.Store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: keystore.Key{Scope: Own[0].String(), Kind: "peer", Owner: Peers[0].User},
+	_, err = w.Store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: keystore.Key{Scope: Own[0].String(), Kind: "peer", Owner: Peers[0].User},
 		Value: wire.AppendPeer([]byte{1}, &peer)})
 	require.NoError(t, err)
 }

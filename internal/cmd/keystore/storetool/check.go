@@ -51,6 +51,8 @@ var checks = map[string]func(k keystore.Key, body []byte) verdict{
 	"body":       checkBody,
 	"mark":       checkMark,
 	"event":      checkEvent,
+	"sent":       checkSent,
+	"retry":      checkRetry,
 	"restore":    checkRestore,
 	"link":       checkLink,
 }
@@ -88,7 +90,7 @@ func identityOf(k keystore.Key, body []byte) (pair *keys.IdentityKeyPair, proble
 		return nil, badKey
 	case err != nil:
 		return nil, badBytes
-	case !isScope(k.Scope, &s), s.RegistrationID < 1, s.RegistrationID > 16380:
+	case !isScope(k.Scope, &s), s.RegistrationID < 1, s.RegistrationID > maxRegistrationID:
 		return nil, badFields
 	}
 	rec, err := wire.ParseIdentityKeyPairRecord(s.Identity)
@@ -131,24 +133,6 @@ func checkRestore(k keystore.Key, body []byte) verdict {
 		return bad(badKey)
 	case len(body) > 0:
 		return bad(badBytes)
-	}
-	return verdict{}
-}
-
-func checkPeer(k keystore.Key, body []byte) verdict {
-	if !isUser(k.Owner) || k.Name != "" {
-		return bad(badKey)
-	}
-	p, err := wire.ParsePeer(body)
-	if err != nil {
-		return bad(badBytes)
-	}
-	last := uint32(0)
-	for _, d := range p.Devices {
-		if d.ID <= last || d.ID > 127 {
-			return bad(badFields)
-		}
-		last = d.ID
 	}
 	return verdict{}
 }

@@ -26,13 +26,13 @@ func values(t testing.TB, s keystore.Store) map[keystore.Key]string {
 
 func TestMove(t *testing.T) {
 	b, w := newBench(t)
-	defer storetool.SetBatch(7)()
+	defer storetool.SetBatch(8)()
 	before := testutil.StoreDigest(t, w.Store)
 	out := b.runs(t, "move", "memory:own", "memory:new")
-	require.Contains(t, out, "Moved and compared 42 records, ")
+	require.Contains(t, out, "Moved and compared 46 records, ")
 	require.Contains(t, out, "The generation of the target is 8: apps")
 	require.Contains(t, out, "then delete the source")
-	require.Equal(t, "copying: 40 of 40 records\ncomparing: 40 of 40 records\n", b.err.String())
+	require.Equal(t, "copying: 44 of 44 records\ncomparing: 44 of 44 records\n", b.err.String())
 	require.Equal(t, before, testutil.StoreDigest(t, w.Store))
 	require.Equal(t, values(t, w.Store), values(t, b.stores["new"]))
 	require.Equal(t, uint64(8), testutil.Generation(t, b.stores["new"]))
@@ -73,7 +73,7 @@ var errKilled = errors.New("killed")
 // no device is opened or made, and goes on.
 func TestMoveInterrupted(t *testing.T) {
 	b, w := newBench(t)
-	defer storetool.SetBatch(7)()
+	defer storetool.SetBatch(8)()
 	want := values(t, w.Store)
 	for _, call := range []string{"commit", "committed"} {
 		for at := 1; ; at++ {
@@ -132,7 +132,7 @@ func unusable(t testing.TB, b *bench, w *rich.World, s keystore.Store) {
 // move that goes on.
 func TestMoveKeepsADeviceOfTheTarget(t *testing.T) {
 	b, _ := newBench(t)
-	defer storetool.SetBatch(7)()
+	defer storetool.SetBatch(8)()
 	s := keystore.NewMemory()
 	calls := 0
 	b.stores["new"] = &faulty{s, func(c string) error {
@@ -155,7 +155,7 @@ func TestMoveKeepsADeviceOfTheTarget(t *testing.T) {
 // the target; what it got comes.
 func TestMoveGoesOnFromAnotherState(t *testing.T) {
 	b, w := newBench(t)
-	defer storetool.SetBatch(7)()
+	defer storetool.SetBatch(8)()
 	s := keystore.NewMemory()
 	calls := 0
 	b.stores["new"] = &faulty{s, func(c string) error {
@@ -284,7 +284,7 @@ func TestMoveToALiar(t *testing.T) {
 // A commit of which the target cannot tell whether it was made is looked for.
 func TestMoveUnknownCommit(t *testing.T) {
 	b, w := newBench(t)
-	defer storetool.SetBatch(7)()
+	defer storetool.SetBatch(8)()
 	for _, call := range []string{"commit", "committed"} {
 		for at := 1; at <= 8; at++ {
 			s := keystore.NewMemory()

@@ -111,6 +111,12 @@ func stamps(k keystore.Key, body []byte) (out []stamp) {
 	case "event":
 		e, _ := wire.ParseEvent(body)
 		return at(e.At)
+	case "peer":
+		p, _ := wire.ParsePeer(body)
+		return at(p.ListedAt)
+	case "sent":
+		sentAt, _ := decimal(k.Name, 1<<63-1)
+		return at(sentAt)
 	case "mark":
 		day, _ := decimal(k.Owner, 1<<32)
 		return at(day * dayMilli)

@@ -57,7 +57,7 @@ func TestInspect(t *testing.T) {
 	b, w := newBench(t)
 	before := testutil.StoreDigest(t, w.Store)
 	out := b.runs(t, "inspect", "memory:own")
-	require.Regexp(t, `^generation  33\nrecords     42, \d+,\d+ bytes of values\n\n`, out)
+	require.Regexp(t, `^generation  35\nrecords     46, \d+,\d+ bytes of values\n\n`, out)
 	_, tables, _ := strings.Cut(out, "\n\n")
 	require.Equal(t, `KIND RECORDS BYTES LARGEST OLDEST NEWEST FORMATS
 archive 2 6d 6d 1
@@ -70,9 +70,11 @@ kem 3 6d 6d 1
 lastresort 2 6d 6d 1
 mark 7 7d 4h 1
 nextid 2 - - 1
-peer 1 - - 1
+peer 3 1h 1h 1
 prekey 3 6d 6d 1
+retry 1 - - 1
 self 2 - - 1
+sent 1 1h 1h 1
 session 4 - - 1
 signed 2 6d 6d 1
 staged 3 1h 1h 1

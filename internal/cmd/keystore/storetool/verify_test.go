@@ -23,7 +23,7 @@ import (
 func TestVerify(t *testing.T) {
 	b, w := newBench(t)
 	before := testutil.StoreDigest(t, w.Store)
-	require.Equal(t, "1 records of other kinds, not looked into: draft\n42 records of 2 devices: no damage found\n", b.runs(t, "verify", "memory:own"))
+	require.Equal(t, "1 records of other kinds, not looked into: draft\n46 records of 2 devices: no damage found\n", b.runs(t, "verify", "memory:own"))
 	require.Equal(t, before, testutil.StoreDigest(t, w.Store))
 }
 
@@ -225,6 +225,10 @@ var harms = []harm{
 		return wire.AppendPeer(nil, &wire.Peer{Devices: []wire.PeerDevice{{ID: 2}, {ID: 1}}})
 	}), "peer" + badFields + "1"},
 	{"peer", "", "name", rename("u", "x"), "peer" + badKey + "1"},
+	{"peer", "", "bytes", edit(func([]byte) []byte { return []byte{0x0a, 1, 0xff} }), "peer" + badBytes + "1"},
+	{"peer", "", "registration id", edit(func([]byte) []byte {
+		return wire.AppendPeer(nil, &wire.Peer{Devices: []wire.PeerDevice{{ID: 1, RegistrationID: 16381}}})
+	}), "peer" + badFields + "1"},
 	{"identity", "", "gone", gone, "session there is no accepted identity for its current session 1"},
 	{"identity", "", "key", identity(func(id *wire.Identity) { id.Accepted[5] ^= 1 }), "session its current session is not with the accepted identity 1"},
 	{"identity", "", "type of the key", identity(func(id *wire.Identity) { id.Accepted[0] ^= 1 }), "identity it lacks an identity key 1"},
@@ -288,7 +292,7 @@ func found(out string) (lines []string) {
 func TestSTO_07_VerifyNamesWhatIsDamaged(t *testing.T) {
 	b, w := newBench(t)
 	whole := testutil.Records(t, w.Store)
-	for _, h := range append(harms, linkHarms...) {
+	for _, h := range slices.Concat(harms, sentHarms, linkHarms) {
 		s := filled(t, whole)
 		b.stores["harmed"] = s
 		h.do(t, s)
