@@ -99,12 +99,12 @@ func (r *registry) list(user string) (out []session.PeerDevice) {
 	return out
 }
 
-func (r *registry) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bundle, error) {
+func (r *registry) Bundle(within context.Context, peer session.Address) (*x3dh.Bundle, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bundles[peer]++
 	if r.bundle != nil {
-		return r.bundle(ctx, peer)
+		return r.bundle(within, peer)
 	}
 	return r.sides[peer].Bundle(ctx)
 }
