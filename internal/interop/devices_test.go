@@ -2,8 +2,12 @@ package interop_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/session"
@@ -191,4 +195,41 @@ func resultFor(t *testing.T, s *session.Sending, to session.Address) session.Res
 	}
 	t.Fatalf("no result for %v", to)
 	return session.Result{}
+}
+
+// A device sends many messages at once while it reads others: each has a time of
+// its own, and all are read, in whatever order they come.
+func TestInteropManySendsAtOnce(t *testing.T) {
+	bothModes(t, func(t *testing.T, w *town) {
+		const n = 20
+		ani, citra := w.of("ani", 1), w.of("citra", 2)
+		w.both("before", ani, citra)
+		var inbound []mail
+		for i := range n {
+			inbound = append(inbound, mailTo(t, citra.say(fmt.Sprint("to ani ", i), "ani"), "ani", 1))
+		}
+		sent, errs := make([]*session.Sending, n), make([]error, n)
+		var all sync.WaitGroup
+		for i := range n {
+			all.Go(func() {
+				sent[i], errs[i] = ani.device.Send(context.Background(), []string{"citra"}, &session.Content{Body: fmt.Append(nil, i)}, nil)
+			})
+			all.Go(func() {
+				r, err := ani.receive(inbound[i])
+				if err == nil {
+					err = ani.device.Acknowledge(context.Background(), r)
+				}
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+		at := make(map[time.Time]bool)
+		for _, i := range random(t).Perm(n) {
+			require.NoError(t, errs[i])
+			at[sent[i].SentAt] = true
+			w.deliver(ani.post(sent[i]), fmt.Sprint(i), "citra")
+		}
+		require.Len(t, at, n)
+		w.both("after", ani, citra)
+	})
 }
