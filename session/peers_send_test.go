@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
 // result is what became of a Sending for a device.
@@ -151,6 +152,36 @@ func TestRenameAndSend(t *testing.T) {
 		r.delivers(t, from, s, "who are you", at(budi, 1), at(budi, 2))
 	}
 	require.Equal(t, lists+1, r.lists, "the first asked")
+}
+
+// Who asks for a message again is answered under the new name, and under no
+// other; who was forgotten is not.
+func TestRenameAndResend(t *testing.T) {
+	r := newRegistry(t, at(ani, 1), at(budi, 1))
+	from, to := r.of(ani, 1), r.of(budi, 1)
+	r.bundle = func(ctx context.Context, peer session.Address) (*x3dh.Bundle, error) { return to.Bundle(ctx) }
+	r.delivers(t, from, r.sends(t, from, "hello", budi), "hello", at(budi, 1))
+	from.reads(t, to, result(t, r.sends(t, to, "hello you", ani), at(ani, 1)).Message, "hello you")
+	s := r.sends(t, from, "once more", budi)
+	lost := result(t, s, at(budi, 1)).Message
+	require.NoError(t, to.Forget(ctx, ani))
+	err := to.decrypt(from, lost)
+	refused(t, err, session.ErrNoSession)
+	asks, err := to.RequestRetry(ctx, at(ani, 1), lost, s.SentAt, err)
+	require.NoError(t, err)
+
+	require.NoError(t, from.Rename(ctx, budi, "boss"))
+	before := from.digest(t)
+	_, err = from.Resend(ctx, at(budi, 1), asks)
+	refused(t, err, session.ErrNoRetry)
+	require.Equal(t, before, from.digest(t))
+	again, err := from.Resend(ctx, at("boss", 1), asks)
+	require.NoError(t, err)
+	to.reads(t, from, result(t, again, at("boss", 1)).Message, "once more")
+	require.NoError(t, from.Forget(ctx, "boss"))
+	require.Empty(t, from.list(t, "sent", ""))
+	_, err = from.Resend(ctx, at("boss", 1), asks)
+	refused(t, err, session.ErrNoRetry)
 }
 
 // Sends race with a Rename, and then with a Forget, in another process: each

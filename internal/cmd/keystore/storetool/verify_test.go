@@ -49,6 +49,22 @@ func TestVerifyAfterRestore(t *testing.T) {
 	require.NotContains(t, b.runs(t, "inspect", "memory:own"), "AfterRestore")
 }
 
+// What users have under one name and then under another is sound, and so is what
+// there is without them.
+func TestVerifyRenamedUsers(t *testing.T) {
+	b, w := newBench(t)
+	own := w.Own[0]
+	for _, p := range rich.Peers {
+		require.NoError(t, own.Rename(ctx, p.User, "renamed "+p.User))
+		require.Contains(t, b.runs(t, "verify", "memory:own"), "46 records of 2 devices: no damage found")
+	}
+	for _, p := range rich.Peers {
+		require.NoError(t, own.Forget(ctx, "renamed "+p.User))
+		b.runs(t, "verify", "memory:own")
+	}
+	require.NotContains(t, b.runs(t, "inspect", "memory:own"), "staged")
+}
+
 // write puts a record, whatever is there.
 func write(t testing.TB, s keystore.Store, k keystore.Key, value []byte) {
 	t.Helper()
