@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -12,21 +13,51 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-// A request is answered once: its ratchet key is not the one any more.
+// A request that comes again is answered with the same bytes, and does nothing
+// else: whoever was to deliver them may have stopped. After a day it is not.
 func TestReplayedRequestDoesNothing(t *testing.T) {
 	p := losing(t)
 	m, at := p.posts(t, p.alice, p.bob, "text")
 	p.bob.forget(t, aliceAddress.User)
 	request := p.bob.asks(t, p.alice, m, at, session.ReasonNoSession)
 	again := p.alice.resends(t, p.bob, request, at)
+	after := testutil.StoreDigest(t, p.alice.store)
 	for range 3 {
-		p.alice.ignores(t, bobAddress, request, session.ErrNoRetry)
+		require.Equal(t, again, p.alice.resends(t, p.bob, request, at))
 		p.now = p.now.Add(2 * time.Hour)
 	}
-	p.bob.reads(t, p.alice, again, "text")
+	require.Equal(t, after, testutil.StoreDigest(t, p.alice.store))
+	p.bob.saves(t, p.alice, again, "text")
 	p.goesOn(t)
+	refused(t, p.bob.decrypt(p.alice, p.alice.resends(t, p.bob, request, at)), session.ErrDuplicate)
+	p.now = p.now.Add(24 * time.Hour)
+	_, err := p.alice.Upkeep(ctx)
+	require.NoError(t, err)
 	p.alice.ignores(t, bobAddress, request, session.ErrNoRetry)
 	require.Equal(t, 1, p.dir.calls)
+}
+
+// Of large answers the newest are kept.
+func TestAnswersKept(t *testing.T) {
+	p := losing(t)
+	large := strings.Repeat("x", 60<<10)
+	var requests []*session.Message
+	for range 6 {
+		m, at := p.posts(t, p.alice, p.bob, large)
+		requests = append(requests, p.request(m, at, 0, nil))
+	}
+	for _, r := range requests {
+		_, err := p.alice.Resend(ctx, bobAddress, r)
+		require.NoError(t, err)
+	}
+	for i, r := range requests {
+		if i < 2 {
+			p.alice.ignores(t, bobAddress, r, session.ErrNoRetry)
+			continue
+		}
+		_, err := p.alice.Resend(ctx, bobAddress, r)
+		require.NoError(t, err, i)
+	}
 }
 
 // The answer may be lost, too, and is asked for in its turn: five times.

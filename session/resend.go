@@ -23,8 +23,11 @@ import (
 // Whoever carries messages can make up requests. One does nothing that is not for
 // this device, from a device that the message was sent to, and about the ratchet
 // key that it was encrypted under last; and no more than one renewal an hour, 300
-// answers an hour and 5 for one message come of those of one device. One that came
-// too early for that may be given again later.
+// answers an hour and 5 for one message come of those of one device. The same
+// request again, within a day, is answered with the same bytes, and changes
+// nothing: an app may have stopped before the answer was on its way. (Answers of
+// 256 KiB in all are kept for a device, the newest ones.) One that came too
+// early for a renewal may be given again later.
 //
 // What keeps this device alone from getting the message stands in the Result:
 // UntrustedIdentityError also when its new bundle is under another identity key,
@@ -71,7 +74,6 @@ type resending struct {
 	from   Address
 	dem    wire.DecryptionErrorMessage
 	bundle *x3dh.Bundle // fetched when it was needed
-	wrote  []byte       // the hint that was put last
 }
 
 // resending reads the bytes of a request, before anything is loaded.
@@ -141,10 +143,17 @@ func (r *resending) attempt(ctx context.Context) (out *Sending, err error) {
 	return out, err
 }
 
-// run encrypts the message again, on records that it loads.
+// run encrypts the message again, on records that it loads, or finds the answer
+// that was given.
 func (r *resending) run(t *Tx) (*Result, error) {
 	a, err := r.admit(t)
 	if err != nil {
+		return nil, err
+	}
+	if m := a.ledger.given(r.dem.Timestamp, hint(r.dem.RatchetKey)); m != nil {
+		return a.result(m), nil
+	}
+	if err := a.asks(); err != nil {
 		return nil, err
 	}
 	l, err := a.renew()
@@ -211,8 +220,13 @@ func (a *answer) copy() error {
 		return fmt.Errorf("%w: not sent to this device", ErrNoRetry)
 	}
 	a.sent, a.to = sent, &sent.Recipients[i]
+	return nil
+}
+
+// asks refuses a request that is not about the last message for the device, or
+// one too many.
+func (a *answer) asks() error {
 	switch {
-	case a.t.unsure && bytes.Equal(a.to.Hint, a.wrote): // it was done after all, and its message dropped
 	case !bytes.Equal(a.to.Hint, hint(a.dem.RatchetKey)):
 		return fmt.Errorf("%w: not the ratchet key it was sent under", ErrNoRetry)
 	case a.to.Resends >= maxRetries:
@@ -294,13 +308,17 @@ func (a *answer) content() ([]byte, error) {
 func (a *answer) post(l *letter, m *Message) *Result {
 	a.t.post(l)
 	a.to.Hint, a.to.Resends = l.hint[:], a.to.Resends+1
-	a.wrote = a.to.Hint
 	a.t.put(a.key, wire.AppendSent(nil, &a.sent))
+	a.ledger.give(a.dem.Timestamp, hint(a.dem.RatchetKey), m)
 	a.ledger.write()
 	if l.bundle != nil {
 		a.device.RegistrationID = l.bundle.RegistrationID
 	}
 	a.user.write()
+	return a.result(m)
+}
+
+func (a *answer) result(m *Message) *Result {
 	return &Result{To: a.from, RegistrationID: a.device.RegistrationID, Message: m}
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,10 @@ import (
 
 // The bounds on what two devices ask of each other, each way.
 const (
-	maxRetries  = 5   // requests for one message, and answers to one device about it
-	maxHourly   = 300 // requests, and answers, in an hour
-	maxRequests = 100 // messages of which the requests are counted
+	maxRetries  = 5         // requests for one message, and answers to one device about it
+	maxHourly   = 300       // requests, and answers, in an hour
+	maxRequests = 100       // messages of which the requests are counted
+	maxAnswers  = 256 << 10 // bytes of the answers that are kept, the newest ones
 	resetTime   = time.Hour
 	retryTime   = 24 * time.Hour // how long any of it is remembered
 )
@@ -205,6 +207,29 @@ func (l *ledger) answer(reset bool) error {
 		return fmt.Errorf("%w: answered too often", ErrNoRetry)
 	}
 	return nil
+}
+
+// given returns what a request for the message of a time, that named a ratchet key
+// of this hint, was answered with before; nil is nothing.
+func (l *ledger) given(at uint64, hint []byte) *Message {
+	for _, a := range l.Answers {
+		if a.SentAt == at && bytes.Equal(a.Hint, hint) {
+			return &Message{Type: MessageType(a.Type), Bytes: a.Message}
+		}
+	}
+	return nil
+}
+
+// give keeps an answer, and of those before what there is room for.
+func (l *ledger) give(at uint64, hint []byte, m *Message) {
+	l.Answers = append(l.Answers, wire.RetryAnswer{SentAt: at, Hint: hint, Type: uint32(m.Type), Message: m.Bytes})
+	size := 0
+	for i, a := range slices.Backward(l.Answers) {
+		if size += len(a.Message); size > maxAnswers && i < len(l.Answers)-1 {
+			l.Answers = l.Answers[i+1:]
+			return
+		}
+	}
 }
 
 func (l *ledger) write() { l.t.put(l.t.d.retryKey(l.peer), wire.AppendRetry(nil, &l.Retry)) }

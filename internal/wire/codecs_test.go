@@ -316,7 +316,12 @@ func recipientFields() []fld {
 }
 
 func retryFields() []fld {
-	return []fld{num64(1, 1<<41), sub(2, retryRequestFields()).many(), sub(2, nil).many(), num64(3, 1<<41), num32(4, 300), num64(5, 1<<42), num32(6, 1<<32-1)}
+	return []fld{num64(1, 1<<41), sub(2, retryRequestFields()).many(), sub(2, nil).many(), num64(3, 1<<41), num32(4, 300), num64(5, 1<<42), num32(6, 1<<32-1),
+		sub(7, retryAnswerFields()).many(), sub(7, retryAnswerFields()[1:2]).many()}
+}
+
+func retryAnswerFields() []fld {
+	return []fld{num64(1, 1<<41), raw(2, seq(8)).must(), num32(3, 3), raw(4, seq(90))}
 }
 
 func retryRequestFields() []fld { return []fld{num64(1, 1<<41), num32(2, 5), num64(3, 1<<64-1)} }
@@ -341,6 +346,7 @@ func deviceCodecs() []codec {
 		{name: "Peer", fields: []fld{sub(1, peerDeviceFields()).many(), sub(1, nil).many(), num32(2, 1), num64(3, 1<<41)}, round: roundPeer, limit: wire.MaxDeviceRecord},
 		{name: "Retry", fields: retryFields(), round: roundRetry, limit: wire.MaxDeviceRecord},
 		{name: "Retry/Request", fields: retryRequestFields(), frame: in(nil, 2), round: roundRetry},
+		{name: "Retry/Answer", fields: retryAnswerFields(), frame: in(nil, 7), round: roundRetry},
 		{name: "Peer/Device", fields: peerDeviceFields(), frame: in(nil, 1), round: roundPeer},
 		{name: "Sent", fields: sentFields(), round: roundSent, limit: wire.MaxDeviceRecord},
 		{name: "Sent/Recipient", fields: recipientFields(), frame: in(nil, 4), round: roundSent},

@@ -33,8 +33,8 @@ func (p *person) refuse(ctx context.Context, e envelope, m *session.Message, cau
 
 // resend answers somebody who could not read a message, by the same one in a
 // ciphertext that they can read. It is in the outbox before the request is
-// confirmed. What is no longer kept, or asked for too often, is not sent again;
-// nor is an answer made twice, so one that was made and not saved is lost.
+// confirmed. What is no longer kept, or asked for too often, is not sent again; an
+// answer that was made and not saved is given again when the request comes again.
 func (p *person) resend(ctx context.Context, e envelope, m *session.Message) error {
 	s, err := p.device.Resend(ctx, e.From, m)
 	switch {

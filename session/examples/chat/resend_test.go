@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A process may stop between any two steps of sending again: the message is read.
+func TestStopWhileResending(t *testing.T) {
+	errStop := errors.New("stop")
+	for stop := range 10 {
+		r, ani, budi := twoPeople(t)
+		budi.arrives(t)
+		ani.sends(t, "budi", "one")
+		budi.hears(t, readEvent, "one")
+		budi.sends(t, "ani", "two")
+		ani.hears(t, readEvent, "two")
+		require.NoError(t, budi.device.Forget(t.Context(), ani1.User))
+		ani.sends(t, "budi", "three")
+		budi.receives(t, askedEvent)
+
+		store := &stopping{Store: ani.store, after: stop, err: errStop}
+		ani = newTestPerson(t, ani1, r.url, store)
+		err := ani.receiveSome(t.Context())
+		left, _ := ani.sendSome(t.Context())
+		if err != nil || left > 0 {
+			ani = newTestPerson(t, ani1, r.url, store.Store)
+			if len(r.relay.mail.boxes[ani1].mail) > 0 {
+				require.NoError(t, ani.receiveSome(t.Context()))
+			}
+			left, err = ani.sendSome(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, left)
+		}
+		budi.hears(t, readEvent, "three")
+		if store.after > 0 {
+			return
+		}
+	}
+	require.Fail(t, "it never ends")
+}
