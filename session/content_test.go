@@ -23,10 +23,15 @@ type contentPair struct {
 
 func contents(t testing.TB, alice session.Address, id *keys.IdentityKeyPair) *contentPair {
 	t.Helper()
+	return contentsOf(t, alice, id, nil)
+}
+
+func contentsOf(t testing.TB, alice session.Address, id, bobs *keys.IdentityKeyPair) *contentPair {
+	t.Helper()
 	p := &pair{now: time.Unix(1_700_000_000, 0)}
 	clock := func() time.Time { return p.now }
 	o := &session.Options{Now: clock, Content: true}
-	p.bob = newSide(t, bobAddress, nil, o)
+	p.bob = newSide(t, bobAddress, bobs, o)
 	if id == nil && alice.User == bobAddress.User {
 		id = p.bob.identity
 	}
@@ -259,6 +264,7 @@ func TestSES_09_ForgedSync(t *testing.T) {
 	nobody := wire.AppendContent(nil, &wire.Content{Sync: &wire.Sync{Content: text("text")}})
 	endless := wire.AppendContent(nil, &wire.Content{Sync: &wire.Sync{Recipient: string(make([]byte, 1025))}})
 	other := session.Address{User: bobAddress.User, Device: bobAddress.Device + 1}
+	shared := keys.GenerateIdentityKeyPair()
 	for name, c := range map[string]struct {
 		from session.Address
 		id   *keys.IdentityKeyPair
@@ -266,6 +272,7 @@ func TestSES_09_ForgedSync(t *testing.T) {
 	}{
 		"a contact":            {aliceAddress, nil, forged.Bytes()},
 		"a contact, nested":    {aliceAddress, nil, inside},
+		"another account":      {aliceAddress, shared, forged.Bytes()}, // under the same key
 		"another identity key": {other, keys.GenerateIdentityKeyPair(), forged.Bytes()},
 		"a copy of a copy":     {other, nil, inside},
 		"to nobody":            {other, nil, nobody},
@@ -273,7 +280,11 @@ func TestSES_09_ForgedSync(t *testing.T) {
 		"this very device":     {bobAddress, nil, forged.Bytes()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := contents(t, c.from, c.id)
+			bobs := keys.GenerateIdentityKeyPair()
+			if c.id == shared {
+				bobs = shared
+			}
+			p := contentsOf(t, c.from, c.id, bobs)
 			before := testutil.StoreDigest(t, p.bob.store)
 			r, err := p.forged(t, wire.AppendPadded(nil, c.text))
 			refused(t, err, session.ErrMalformed)

@@ -1,7 +1,9 @@
 package session_test
 
 import (
+	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -86,4 +88,38 @@ func TestSES_09_ForgedSyncAmongDevices(t *testing.T) {
 	}
 	_, err = friend.Send(ctx, []string{ani}, &forged, nil)
 	refused(t, err, session.ErrMalformed)
+}
+
+// What has no form to be sent in is not sent, and changes nothing.
+func TestSendRefusesContent(t *testing.T) {
+	for _, mode := range []bool{true, false} {
+		r := newRegistry(t)
+		r.opts.Content = mode
+		from := r.add(t, at(ani, 1))
+		r.add(t, at(budi, 1))
+		refuses := func(c *session.Content) {
+			t.Helper()
+			before := r.digest(t)
+			s, err := from.Send(ctx, []string{budi}, c, nil)
+			refused(t, err, session.ErrMalformed)
+			require.Nil(t, s)
+			require.Equal(t, before, r.digest(t))
+		}
+		refuses(nil)
+		refuses(&session.Content{SyncTo: budi})
+		for _, timer := range []time.Duration{-time.Second, time.Millisecond, time.Hour + 1, 1 << 32 * time.Second, math.MinInt64, math.MaxInt64} {
+			refuses(&session.Content{Timer: timer})
+		}
+		if !mode { // more than a body
+			refuses(&session.Content{Timer: time.Second})
+			refuses(&session.Content{TimerVersion: 1})
+			refuses(&session.Content{SentAt: r.now})
+		}
+		longest := &session.Content{}
+		if mode {
+			longest = &session.Content{Timer: (1<<32 - 1) * time.Second, TimerVersion: 1<<32 - 1, SentAt: time.Unix(1, 0)}
+		}
+		_, err := from.Send(ctx, []string{budi}, longest, nil)
+		require.NoError(t, err)
+	}
 }
