@@ -323,3 +323,26 @@ func (s *slow) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bundle, 
 	s.bundle()
 	return s.registry.Bundle(ctx, peer)
 }
+
+// A server that gives the own account a device of a stranger gets nothing for
+// it, whatever it says, and neither does one that lists this device.
+func TestStrangerInOwnAccount(t *testing.T) {
+	r := newRegistry(t, at(ani, 1), at(ani, 2), at(budi, 1))
+	from := r.of(ani, 1)
+	r.join(t, session.Account{Address: at(ani, 3), RegistrationID: 66})
+	s := r.sends(t, from, "text", budi)
+	require.Equal(t, []session.Address{at(ani, 2), at(ani, 3), at(budi, 1)}, addresses(s))
+	for range 2 {
+		for i, res := range s.Results {
+			if i != 1 {
+				require.NoError(t, res.Err)
+				continue
+			}
+			require.Nil(t, res.Message)
+			refusedAs[*session.UntrustedIdentityError](t, res.Err)
+		}
+		require.NoError(t, from.Reconcile(ctx, s, session.Difference{User: ani, Missing: []uint32{2}, Stale: []uint32{3}}))
+	}
+	require.False(t, from.has(t, "session", ani, "3"))
+	require.False(t, from.has(t, "identity", ani, "3"))
+}

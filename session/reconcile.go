@@ -28,7 +28,8 @@ var ErrUnsettled = errors.New("session: server does not agree on the devices")
 // session that is begun with them; those that are none of the user's any more are
 // left out, and their sessions archived. Nothing is encrypted for any other
 // device, or again for one that has a message and is only said to be missing;
-// excluded ones stay so. The events DeviceAdded and DeviceRemoved tell of it.
+// excluded ones stay so. The events DeviceAdded and DeviceRemoved tell of it. In
+// a transaction of the app's the Results change when that is committed.
 //
 // Errors: ErrMalformed for a difference that is about a user who is not in the
 // Sending, or names a device that there cannot be, this one, or one twice;

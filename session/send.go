@@ -133,8 +133,6 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if s.plain, err = d.plaintext(c, d.now()); err != nil {
 		return nil, err
 	}
-	s.content = *c
-	s.content.Body = bytes.Clone(c.Body)
 	if !o.Expires.IsZero() {
 		s.expires = uint64(max(1, o.Expires.UnixMilli()))
 	}
@@ -142,6 +140,8 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if err := s.tooLarge(d); err != nil {
 		return nil, err
 	}
+	s.content = *c
+	s.content.Body = bytes.Clone(c.Body)
 	s.sentAt = d.stamp(0)
 	s.plain, err = d.plaintext(&s.content, s.sentAt)
 	return s, err

@@ -176,6 +176,12 @@ func FuzzContent(f *testing.F) { fuzz(f, nil, roundContent) }
 
 func FuzzLink(f *testing.F) { fuzz(f, nil, roundLink, roundLinks) }
 
+// FuzzDeviceRecords is about what a Device keeps of others, and of itself.
+func FuzzDeviceRecords(f *testing.F) {
+	fuzz(f, nil, roundPeer, roundSent, roundRetry, roundSelf, roundNextIDs, roundStored, roundUpkeep, roundAccepted,
+		roundStaged, roundEvent, roundIndex)
+}
+
 // FuzzParsers gives each input to all of them: none may be confused by what
 // is meant for another.
 func FuzzParsers(f *testing.F) {
