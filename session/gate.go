@@ -23,7 +23,8 @@ type Gate interface {
 	// Send returns nil when a message to a peer device may be encrypted, and
 	// otherwise why not: the error of the send, which changes nothing.
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
-	// Receive sees an authentic message and cannot refuse it. Changes may put
+	// Receive sees an authentic message, of which plaintext is what
+	// Received.Plaintext is, and cannot refuse it. Changes may put
 	// and delete the records that Keys named for the sender; their Expect is
 	// of no meaning. Note is kept and returned with the message, and so are
 	// the events.
