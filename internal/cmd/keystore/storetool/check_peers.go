@@ -77,8 +77,20 @@ func checkRetry(k keystore.Key, body []byte) verdict {
 		}
 		seen[q.SentAt] = true
 	}
-	if len(t.Requests) > maxRequests {
+	if len(t.Requests) > maxRequests || !areAnswers(t.Answers) {
 		return bad(badFields)
 	}
 	return verdict{}
+}
+
+// areAnswers tells whether all are messages of a kind that is encrypted.
+func areAnswers(answers []wire.RetryAnswer) bool {
+	for i := range answers {
+		a := &answers[i]
+		ratchet := a.Type == uint32(wire.TypeSignal) || a.Type == uint32(wire.TypePreKey)
+		if a.SentAt == 0 || !ratchet || len(a.Message) == 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -27,6 +27,10 @@ var sentHarms = []harm{
 	{"retry", "", "no count", retry(func(r *wire.Retry) { r.Requests[0].Count = 0 }), "retry" + badFields + "1"},
 	{"retry", "", "no message", retry(func(r *wire.Retry) { r.Requests[0].SentAt = 0 }), "retry" + badFields + "1"},
 	{"retry", "", "message twice", retry(func(r *wire.Retry) { r.Requests = append(r.Requests, r.Requests[0]) }), "retry" + badFields + "1"},
+	{"retry", "", "answer to no message", answered(func(a *wire.RetryAnswer) { a.SentAt = 0 }), "retry" + badFields + "1"},
+	{"retry", "", "type of an answer", answered(func(a *wire.RetryAnswer) { a.Type = 8 }), "retry" + badFields + "1"},
+	{"retry", "", "no answer", answered(func(a *wire.RetryAnswer) { a.Message = nil }), "retry" + badFields + "1"},
+	{"retry", "", "hint of an answer", answered(func(a *wire.RetryAnswer) { a.Hint = nil }), "retry" + badBytes + "1"},
 	{"retry", "", "too many", retry(func(r *wire.Retry) {
 		for i := range uint64(100) {
 			r.Requests = append(r.Requests, wire.RetryRequest{SentAt: 1 + i, Count: 1})
@@ -47,5 +51,14 @@ func retry(f func(*wire.Retry)) func(testing.TB, keystore.Store, []keystore.Reco
 		r := must(wire.ParseRetry(body))
 		f(&r)
 		return wire.AppendRetry(nil, &r)
+	})
+}
+
+// answered is a harm of an answer that is on record.
+func answered(f func(*wire.RetryAnswer)) func(testing.TB, keystore.Store, []keystore.Record) {
+	return retry(func(r *wire.Retry) {
+		a := wire.RetryAnswer{SentAt: 1, Hint: make([]byte, wire.HintSize), Type: uint32(wire.TypePreKey), Message: []byte{1}}
+		f(&a)
+		r.Answers = append(r.Answers, a)
 	})
 }
