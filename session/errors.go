@@ -43,7 +43,8 @@ var (
 	// ErrHosted reports a device that is not to have the account's identity: by
 	// its manifest a provider or a platform keeps that device's key.
 	ErrHosted = errors.New("session: device with a key in foreign hands")
-	// ErrNoDevice reports that the store has no device of this address.
+	// ErrNoDevice reports that the store has no device of this address; in a
+	// DirectoryError, that a user has none.
 	ErrNoDevice = errors.New("session: no such device")
 )
 
