@@ -212,6 +212,13 @@ func (s *Session) SenderKey() []byte {
 	return bytes.Clone(s.state.Sender.PublicKey)
 }
 
+// Heard reports whether a message was ever read on the session. Else the peer
+// may not know of it, and does not learn of it without Pending.
+func (s *Session) Heard() bool {
+	first := s.state.Receivers
+	return len(first) > 1 || len(first) == 1 && first[0].Index > 0 // an initiator begins with an empty one
+}
+
 // ReceiverKeys returns the peer's ratchet keys (33 bytes each) for which the
 // session holds a chain, oldest first.
 func (s *Session) ReceiverKeys() [][]byte {

@@ -167,8 +167,8 @@ func (d *Device) PeerIdentity(ctx context.Context, peer Address) (PeerIdentity, 
 
 // AcceptIdentity makes key the accepted identity key of a peer device. A
 // current session under another key is archived; the newest one under this
-// key, if there is one, becomes the current one. A key other than the one
-// before is not verified. The zero key is keys.ErrKey.
+// key on which something was read, if there is one, becomes the current one. A
+// key other than the one before is not verified. The zero key is keys.ErrKey.
 func (d *Device) AcceptIdentity(ctx context.Context, peer Address, key keys.IdentityKey) error {
 	peer, err := peer.canonical()
 	if err != nil {
@@ -257,7 +257,8 @@ func (b *book) reorder(key keys.IdentityKey, now uint64) error {
 }
 
 // admit marks the archived sessions under key as accepted, and returns the
-// newest of them that may send.
+// newest of them that may send: that the peer knows of, since no archived one
+// sends prekey messages.
 func (b *book) admit(key keys.IdentityKey) (place int, newest *ratchet.Session, err error) {
 	if err := b.loadArchive(b.places(every)); err != nil {
 		return 0, nil, err
@@ -272,7 +273,7 @@ func (b *book) admit(key keys.IdentityKey) (place int, newest *ratchet.Session, 
 			continue
 		}
 		b.Archived[i].Unaccepted = false
-		if newest == nil && !b.Archived[i].Restored {
+		if newest == nil && !b.Archived[i].Restored && s.Heard() {
 			place, newest = i, s
 		}
 	}

@@ -266,3 +266,19 @@ func TestPeerIdentityOfAStranger(t *testing.T) {
 	p.bob.begin(t, p.alice)
 	p.alice.reads(t, p.bob, p.bob.send(t, p.alice, "hello"), "hello")
 }
+
+// A session on which nothing was read does not become the current one again: its
+// peer may not know of it, and it sends no first messages any more.
+func TestAcceptedKeyOfAnUnansweredSession(t *testing.T) {
+	p := met(t)
+	p.alice.send(t, p.bob, "lost")
+	require.NoError(t, p.alice.Archive(ctx, p.bob.Address()))
+	require.NoError(t, p.alice.AcceptIdentity(ctx, p.bob.Address(), p.bob.Identity()))
+	_, err := p.alice.Encrypt(ctx, p.bob.Address(), []byte("nobody could read this"))
+	refused(t, err, session.ErrNoSession)
+	p.alice.begin(t, p.bob)
+	p.goesOn(t)
+	require.NoError(t, p.alice.Archive(ctx, p.bob.Address()))
+	require.NoError(t, p.alice.AcceptIdentity(ctx, p.bob.Address(), p.bob.Identity()))
+	p.goesOn(t)
+}

@@ -1,6 +1,7 @@
 package testutil
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -61,6 +62,19 @@ func NewOracle(initiator bool) *Oracle {
 		o.extend("signed prekey")
 	}
 	return o
+}
+
+// Clone returns a copy, for an end whose state is put back later.
+func (o *Oracle) Clone() *Oracle {
+	c := *o
+	c.evicted, c.newest, c.own, c.ownIndex = maps.Clone(o.evicted), maps.Clone(o.newest), maps.Clone(o.own), maps.Clone(o.ownIndex)
+	c.chains = make([]*oracleChain, len(o.chains))
+	for i, chain := range o.chains {
+		next := *chain
+		next.skipped, next.read = slices.Clone(chain.skipped), maps.Clone(chain.read)
+		c.chains[i] = &next
+	}
+	return &c
 }
 
 // Sent notes a message of this end's own. It fails the test if that uses a

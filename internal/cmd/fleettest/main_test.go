@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRun(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, run(context.Background(), &out, []string{"-steps", "100", "-seed", "1", "-v"}))
+	require.Regexp(t, `(?s)^100 steps.*\nnothing was wrong\n$`, out.String())
+
+	ended, end := context.WithCancel(context.Background())
+	end()
+	require.ErrorIs(t, run(ended, &out, nil), context.Canceled)
+	require.Error(t, run(ended, &out, []string{"-no"}))
+}
