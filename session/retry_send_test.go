@@ -209,6 +209,44 @@ func TestRetryOfADeviceSetUpAnew(t *testing.T) {
 	anew.reads(t, from, from.resends(t, anew, request, s.SentAt), "more")
 }
 
+// A session that was renewed meanwhile, but with the device as it was before, is no
+// good for it.
+func TestRetryOnASessionWithAnotherDevice(t *testing.T) {
+	r := settled(t, session.Options{}, at(ani, 1), at(budi, 1))
+	from, old := r.of(ani, 1), r.of(budi, 1)
+	s := r.sends(t, from, "text", budi)
+	from.begin(t, old)
+	anew := r.join(t, session.Account{Address: old.Address(), Identity: old.identity, RegistrationID: 99})
+	require.NoError(t, from.Refresh(ctx, budi))
+	request := r.asks(t, from, s, anew.Address())
+	anew.reads(t, from, from.resends(t, anew, request, s.SentAt), "text")
+}
+
+// Of two processes that are given one request, the one that is second finds the
+// answer of the first, also where both would go on with one session.
+func TestResendLosesTheRace(t *testing.T) {
+	for _, renewed := range []bool{false, true} {
+		p := losing(t)
+		m, at := p.posts(t, p.alice, p.bob, "text")
+		p.bob.forget(t, aliceAddress.User)
+		request := p.bob.asks(t, p.alice, m, at, session.ReasonNoSession)
+		if renewed {
+			p.alice.begin(t, p.bob)
+		}
+		second, watch := p.alice.spied(t)
+		var first *session.Message
+		watch.fail = func(call string, _ int) error {
+			if call == "commit" && first == nil {
+				first = p.alice.resends(t, p.bob, request, at)
+			}
+			return nil
+		}
+		require.Equal(t, second.resends(t, p.bob, request, at), first)
+		p.bob.reads(t, p.alice, first, "text")
+		p.goesOn(t)
+	}
+}
+
 // forgets removes a record about a peer device.
 func (s *side) forgets(t testing.TB, a session.Address, kind string) {
 	t.Helper()
