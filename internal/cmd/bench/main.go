@@ -96,12 +96,16 @@ func measure(r *perf.Row, batches int, short bool) (op, floor *line) {
 		lines[1].Op = r.Name // floors serve several
 		floor = lines[1]
 	}
+	n := samples
+	if short {
+		n = 1
+	}
 	for range batches {
 		for _, l := range lines {
 			l.NS = append(l.NS, 0)
 		}
 		var ns [2][]float64
-		for range samples {
+		for range n {
 			for i, l := range lines {
 				ns[i] = append(ns[i], l.bench.Sample(l.runs))
 			}

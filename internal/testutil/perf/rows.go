@@ -31,6 +31,9 @@ func Rows() []Row {
 		{Op: RatchetJump(2000), Title: "decrypt after 2,000 lost ones, ratchet alone", Floor: floor(FloorJump(2000)), Ratio: 1.3},
 		{Op: Jump(2000), Title: "the same through `Device`", Floor: floor(FloorJump(2000)), Ratio: 1.3},
 		{Op: NextAfterJump(2000), Title: "decrypt the next, with 2,000 skipped keys stored", Limit: 100 * time.Microsecond},
+		{Op: Send(250, 4, nil), Title: "send 1 KiB to 1,000 devices of 250 users", Floor: floor(FloorSend(1000)), Limit: 10 * time.Millisecond},
+		{Op: Send(1000, 1, nil), Title: "the same to 1,000 users with a device each", Floor: floor(FloorSend(1000)), Limit: 10 * time.Millisecond},
+		{Op: SendCold(250, 4), Title: "the same to 250 users of whom nothing is known", Limit: 350 * time.Millisecond},
 		{Op: Hostile(), Title: "refuse a hostile message, 41 sessions", Limit: 150 * time.Millisecond},
 	}
 }
