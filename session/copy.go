@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -23,12 +24,12 @@ func (m *mailing) plaintexts() (map[bool][]byte, error) {
 }
 
 // copy puts the record "sent": the message, and who got it. One of a newer
-// format, or a damaged one, stays as it is.
+// format, a damaged one, and that of another message stay as they are.
 func (m *mailing) copy() {
 	k := m.d.sentKey(m.s.sentAt)
 	rec, ok, err := m.t.sent(k)
 	switch {
-	case err != nil:
+	case err != nil, ok && !m.begins && !m.s.copiedAs(&rec):
 		m.t.check(k)
 		return
 	case m.begins || !ok:
@@ -44,6 +45,10 @@ func (m *mailing) copy() {
 	m.t.put(k, wire.AppendSent(nil, &rec))
 	m.copied = m.t.value(k)
 }
+
+// copiedAs reports whether a record "sent" is of this message. Of one without a
+// copy another process does not see that the time is taken.
+func (s *Sending) copiedAs(rec *wire.Sent) bool { return bytes.Equal(rec.Content, s.plain) }
 
 // sent reads the loaded record "sent" of a message.
 func (t *Tx) sent(k keystore.Key) (rec wire.Sent, ok bool, err error) {
@@ -76,13 +81,19 @@ func (m *mailing) copyExpires() uint64 {
 }
 
 // recipients are the devices with a message. In a record that was there, what is
-// said of devices that this mailing is not about, and how often they asked, stays.
+// said of devices that this mailing is not about, and how often they asked, stays,
+// also under the name that their user was given since.
 func (m *mailing) recipients(before []wire.Recipient, there bool) []wire.Recipient {
 	known := make(map[Address]*wire.Recipient, len(before))
 	for i := range before {
 		known[Address{User: before[i].User, Device: before[i].Device}] = &before[i]
 	}
-	out := make([]wire.Recipient, 0, len(m.results))
+	out := make([]wire.Recipient, 0, len(before)+len(m.results))
+	for _, to := range before {
+		if there && !m.s.isTo(m.d, to.User) {
+			out = append(out, to)
+		}
+	}
 	for i := range m.results {
 		r := &m.results[i]
 		if r.Message == nil {
@@ -107,14 +118,14 @@ func (m *mailing) recipients(before []wire.Recipient, there bool) []wire.Recipie
 func (t *Tx) trimCopy(s *Sending) {
 	k := t.d.sentKey(s.sentAt)
 	rec, ok, err := t.sent(k)
-	if err != nil || !ok {
+	if err != nil || !ok || !s.copiedAs(&rec) {
 		t.check(k)
 		return
 	}
 	n := len(rec.Recipients)
 	rec.Recipients = slices.DeleteFunc(rec.Recipients, func(to wire.Recipient) bool {
 		was := s.result(Address{User: to.User, Device: to.Device})
-		return was == nil || was.Message == nil
+		return s.isTo(t.d, to.User) && (was == nil || was.Message == nil)
 	})
 	switch len(rec.Recipients) {
 	case n:

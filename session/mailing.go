@@ -48,6 +48,7 @@ type mailing struct {
 	locked []Address
 	made   map[Address]*parcel // sealed in an attempt that lost
 	copied []byte              // the record "sent" as that attempt would have had it
+	unsure bool                // and may have
 
 	// Of one attempt:
 	t       *Tx
@@ -151,6 +152,7 @@ func (m *mailing) ask(ctx context.Context) error {
 // try is one attempt on one Tx.
 func (m *mailing) try(t *Tx) error {
 	m.t, m.rosters, m.parcels, m.failed, m.unknown = t, nil, nil, nil, nil
+	m.unsure = m.unsure || t.unsure
 	for _, step := range []func() error{m.load, m.find, m.open, m.permit, m.seal, m.post} {
 		if err := step(); err != nil {
 			return err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/gembok-e2ee/gembok/keystore"
 )
 
 // maxRounds is how often a Sending is reconciled at most.
@@ -33,24 +35,37 @@ var ErrUnsettled = errors.New("session: server does not agree on the devices")
 //
 // Errors: ErrMalformed for a difference that is about a user who is not in the
 // Sending, or names a device that there cannot be, this one, or one twice;
-// ErrUnsettled after 5 times; otherwise those of Send. After an error the Sending
+// ErrUnsettled after 5 times; keystore.ErrInvalid in a transaction of the app's in
+// which it was reconciled before; otherwise those of Send. After an error the Sending
 // and the state are as before, but for keystore.ErrCommitUnknown as in Send.
 func (d *Device) Reconcile(ctx context.Context, s *Sending, said ...Difference) error {
 	r, err := d.reconciling(s, said)
+	if err == nil {
+		err = s.settled(ctx)
+	}
 	if err != nil {
 		return err
 	}
 	m := &mailing{d: d, s: s, users: r.users, named: r.named, address: r.address, settle: r.settle}
 	m.give = func(t *Tx) {
-		r.done = func() { s.Results, s.rounds = m.results, s.rounds+1 }
-		if joined(t.ctx) {
-			t.held, r.done = append(t.held, r.done), func() {}
+		r.done = func() { s.Results, s.rounds, s.within = m.results, s.rounds+1, nil }
+		if within := keystore.PendingIn(t.ctx); within != nil {
+			t.held, r.done = append(t.held, r.done), func() { s.within = within }
 		}
 	}
 	if err := m.run(ctx); err != nil {
 		return err
 	}
 	r.done()
+	return nil
+}
+
+// settled refuses to go on with a Sending in a transaction that changes it when
+// it is committed.
+func (s *Sending) settled(ctx context.Context) error {
+	if within := keystore.PendingIn(ctx); within != nil && within == s.within {
+		return fmt.Errorf("%w: sending reconciled in this transaction", keystore.ErrInvalid)
+	}
 	return nil
 }
 
@@ -78,7 +93,7 @@ func (d *Device) reconciling(s *Sending, said []Difference) (*reconciling, error
 		if err != nil {
 			return nil, err
 		}
-		if _, to := slices.BinarySearch(s.users, user); !to && !(s.own && user == d.address.User) || slices.Contains(r.users, user) {
+		if !s.isTo(d, user) || slices.Contains(r.users, user) {
 			return nil, fmt.Errorf("%w: difference about another user", ErrMalformed)
 		}
 		diff.User = user
@@ -109,6 +124,13 @@ func (r *reconciling) add(d *Device, diff Difference) error {
 	}
 	r.users, r.said = append(r.users, diff.User), append(r.said, diff)
 	return nil
+}
+
+// isTo reports whether the message is for devices of a user, under the name that
+// he had then.
+func (s *Sending) isTo(d *Device, user string) bool {
+	_, named := slices.BinarySearch(s.users, user)
+	return named || s.own && user == d.address.User
 }
 
 // result returns what became of the message for a device; nil is nothing.
@@ -200,11 +222,15 @@ func (r *reconciling) settle(m *mailing) []Result {
 // for 30 days are forgotten, and the sessions with them; what is known of their
 // identity keys stays.
 //
-// Errors: ErrMalformed for no Sending, and those of the store, after which
+// Errors: ErrMalformed for no Sending; keystore.ErrInvalid in a transaction of the
+// app's in which it was reconciled; those of the store, after which
 // everything is as before.
 func (d *Device) Accept(ctx context.Context, s *Sending) error {
 	if s == nil || s.sentAt == 0 {
 		return fmt.Errorf("%w: no sending", ErrMalformed)
+	}
+	if err := s.settled(ctx); err != nil {
+		return err
 	}
 	users := s.users
 	if _, named := slices.BinarySearch(users, d.address.User); s.own && !named {

@@ -146,7 +146,7 @@ func (r *roster) relist(list []wire.PeerDevice, now uint64) (added, removed []ui
 // adopt is relist, and all that goes with it: the sessions of devices that are
 // gone are archived, and an app that had a list is told what is different.
 func (r *roster) adopt(list []wire.PeerDevice) error {
-	known := r.ListedAt != 0
+	known := r.ListedAt != 0 || len(r.Devices) > 0 // of these, it was told
 	added, removed := r.relist(list, r.t.d.now())
 	for _, id := range removed {
 		if err := r.close(id); err != nil {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
 )
 
 // SendOptions are the choices of one Send. The zero value, like nil, is the
@@ -49,6 +50,9 @@ type Sending struct {
 	syncTo  string // user or group that the account's other devices are told; "": nobody knows
 	expires uint64
 	rounds  int // of Reconcile
+	// within is the transaction of the app's in which it was reconciled, until
+	// that is committed.
+	within *keystore.Pending
 }
 
 // A Result is what became of a message for one device. Device 0 stands for a
@@ -204,7 +208,7 @@ func (m *mailing) name() error {
 		if err := m.t.load(k); err != nil {
 			return err
 		}
-		if v := m.t.value(k); v == nil || m.copied != nil && bytes.Equal(v, m.copied) { // ours, that nobody knew was committed
+		if v := m.t.value(k); v == nil || m.unsure && m.copied != nil && bytes.Equal(v, m.copied) { // ours, that nobody knew was committed
 			return nil
 		}
 		m.s.sentAt = m.d.stamp(m.s.sentAt + step)

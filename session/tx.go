@@ -30,6 +30,7 @@ type Tx struct {
 	always bool      // the operation works in a store that was rolled back, too
 	once   bool      // of Update: what may have been done is not done again
 	rerun  bool      // the operation ran before, and lost
+	unsure bool      // or nobody knows whether it did
 	moved  error     // it has lost already, or may not be done
 	bound  bool      // a ciphertext leaves once this is committed
 	sends  []*sent   // what Tx.Encrypt made
@@ -122,7 +123,8 @@ func (d *Device) repeat(t *Tx, f func(*Tx) error) error {
 		if err == nil || !repeat || again == maxReruns {
 			return err
 		}
-		t = &Tx{d: d, ctx: t.ctx, past: t.sends, peers: t.peers, once: t.once, rerun: true}
+		t = &Tx{d: d, ctx: t.ctx, past: t.sends, peers: t.peers, once: t.once, rerun: true,
+			unsure: t.unsure || errors.Is(err, keystore.ErrCommitUnknown)}
 	}
 }
 
