@@ -25,6 +25,8 @@ type letter struct {
 	syncTo   string // whom the text was for, when to is an own device of the sender
 	sentAt   time.Time
 	about    *letter // the letter that this one asks for again
+	root     *letter // the first with this text, of one that was sent again
+	newest   *letter // of a first one, the last that was sent again
 	fate     string
 	tried    bool
 	forked   bool             // on a session that the sender began a second time

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/session"
 )
 
@@ -59,7 +61,11 @@ func (w *world) answer(h *handset, l *letter) {
 		return
 	}
 	next := w.leaves(h, r, first.text, first.sentAt)
-	next.syncTo = first.syncTo
+	next.syncTo, next.root = first.syncTo, first.origin()
+	if newest := first.origin().newest; newest != nil && newest != next && !h.put { // else it is the answer that was given before
+		require.Equal(w.t, w.ratchetKey(newest), w.ratchetKey(first), "answered for a ratchet key that is outdated")
+	}
+	first.origin().newest = next
 	w.count["sent again"]++
 	first.asked++
 	require.LessOrEqual(w.t, first.asked, 5)
@@ -87,7 +93,7 @@ func (w *world) forge() {
 	if len(w.letters) == 0 {
 		return
 	}
-	l := w.letters[w.r.IntN(len(w.letters))]
+	l := w.letters[len(w.letters)-1-w.r.IntN(min(300, len(w.letters)))]
 	if l.asking == nil {
 		return
 	}
@@ -116,4 +122,18 @@ func (w *world) forge() {
 	w.quiet(err)
 	require.Equal(w.t, before, h.generation())
 	w.count["lie: forged request"]++
+}
+
+// origin is the first letter with the text of l for its recipient.
+func (l *letter) origin() *letter {
+	if l.root != nil {
+		return l.root
+	}
+	return l
+}
+
+func (w *world) ratchetKey(l *letter) []byte {
+	in, err := wire.ParseSignalMessage(testutil.Inner(w.t, l.m.Bytes))
+	require.NoError(w.t, err)
+	return in.RatchetKey
 }

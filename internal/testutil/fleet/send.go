@@ -218,6 +218,9 @@ func (e *errand) results() {
 		require.NotEqual(w.t, h.at, r.To, "a message to itself")
 		require.NotContains(w.t, e.opts.Exclude, r.To, "a message to a device that is excluded")
 		l := w.leaves(h, r, e.text, e.sending.SentAt)
+		if s := h.current(r.To); string(s.BaseKey) == l.end.base { // else it was archived since
+			require.Equal(w.t, s.RemoteRegistrationID, r.RegistrationID, "on a session with another registration")
+		}
 		if w.content && r.To.User == h.at.User {
 			if l.syncTo = e.opts.Group; l.syncTo == "" {
 				l.syncTo = e.users[0]
