@@ -46,7 +46,7 @@ func TestLyingServer(t *testing.T) {
 // put back and a bad server bring them to: with an honest one, they are on one
 // session within two round trips.
 func TestSES_12_Convergence(t *testing.T) {
-	seeds := uint64(400)
+	seeds := uint64(120)
 	if testing.Short() || raceEnabled {
 		seeds = 40
 	}

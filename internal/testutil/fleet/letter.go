@@ -29,7 +29,6 @@ type letter struct {
 	newest   *letter // of a first one, the last that was sent again
 	fate     string
 	tried    bool
-	forked   bool             // on a session that the sender began a second time
 	asked    int              // how often it was sent again
 	asking   *session.Message // the newest request for it
 }

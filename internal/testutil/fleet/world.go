@@ -72,9 +72,6 @@ func (w *world) chance(n int) bool { return n > 0 && w.r.IntN(n) == 0 }
 
 func (w *world) person() *person { return w.people[w.r.IntN(len(w.people))] }
 
-// owner is whose device h is.
-func (w *world) owner(h *handset) *person { return w.people[slices.Index(w.names, h.at.User)] }
-
 // handset is any that is registered.
 func (w *world) handset() *handset {
 	p := w.person()
