@@ -24,12 +24,13 @@ func (m *mailing) plaintexts() (map[bool][]byte, error) {
 }
 
 // copy puts the record "sent": the message, and who got it. One of a newer
-// format, a damaged one, and that of another message stay as they are.
+// format, a damaged one, and that of another message stay as they are; one that was
+// taken away, as Forget does, does not come back.
 func (m *mailing) copy() {
 	k := m.d.sentKey(m.s.sentAt)
 	rec, ok, err := m.t.sent(k)
 	switch {
-	case err != nil, ok && !m.begins && !m.s.copiedAs(&rec):
+	case err != nil, ok && !m.begins && !m.s.copiedAs(&rec), !ok && !m.begins && m.s.reached():
 		m.t.check(k)
 		return
 	case m.begins || !ok:
@@ -49,6 +50,11 @@ func (m *mailing) copy() {
 // copiedAs reports whether a record "sent" is of this message. Of one without a
 // copy another process does not see that the time is taken.
 func (s *Sending) copiedAs(rec *wire.Sent) bool { return bytes.Equal(rec.Content, s.plain) }
+
+// reached reports whether there was a message for somebody, and with it a copy.
+func (s *Sending) reached() bool {
+	return slices.ContainsFunc(s.Results, func(r Result) bool { return r.Message != nil })
+}
 
 // sent reads the loaded record "sent" of a message.
 func (t *Tx) sent(k keystore.Key) (rec wire.Sent, ok bool, err error) {

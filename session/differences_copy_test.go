@@ -4,11 +4,14 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // twin is another process on the same store, which knows nothing of the others.
@@ -144,4 +147,55 @@ func TestFirstListIsDifferent(t *testing.T) {
 	}
 	require.ElementsMatch(t, []session.EventKind{session.DeviceAdded, session.DeviceRemoved}, got[at(budi, 1)])
 	require.Equal(t, []session.EventKind{session.DeviceAdded}, got[at(budi, 2)])
+}
+
+// What is forgotten while a message is on its way does not come back with what
+// its server says.
+func TestForgottenWhileSending(t *testing.T) {
+	r := settled(t, session.Options{Content: true}, at(ani, 1), at(budi, 1))
+	from := r.of(ani, 1)
+	s := r.sends(t, from, "text", budi)
+	r.add(t, at(ani, 2))
+	require.NoError(t, from.Forget(ctx, budi))
+	require.NoError(t, from.Reconcile(ctx, s, session.Difference{User: ani, Missing: []uint32{2}}))
+	require.NotNil(t, s.Results[0].Message)
+	require.NoError(t, from.Accept(ctx, s))
+	kept, _ := from.copied(t, s)
+	require.Nil(t, kept)
+}
+
+// A Directory may write the next answer over the one before.
+func TestDirectoryKeepsItsBundle(t *testing.T) {
+	r := newRegistry(t, at(ani, 1), at(budi, 1), at(cici, 1))
+	from := r.of(ani, 1)
+	var one x3dh.Bundle
+	r.bundle = func(_ context.Context, peer session.Address) (*x3dh.Bundle, error) {
+		b, err := r.sides[peer].Bundle(ctx)
+		one = *b
+		return &one, err
+	}
+	from.Device = r.reopen(t, from, func(o *session.Options) { o.Gate = meddler{func() { one = x3dh.Bundle{} }} })
+	r.delivers(t, from, r.sends(t, from, "text", budi), "text", at(budi, 1))
+}
+
+// A meddler is a gate that does something when it is asked.
+type meddler struct{ do func() }
+
+func (meddler) Keys([]string) []keystore.Key { return nil }
+
+func (m meddler) Send(time.Time, []keystore.Record, session.Address, keys.IdentityKey) error {
+	m.do()
+	return nil
+}
+
+func (meddler) Receive(time.Time, []keystore.Record, session.Address, keys.IdentityKey, []byte) ([]keystore.Change, []byte, []session.Event) {
+	return nil, nil, nil
+}
+
+func (r *registry) reopen(t testing.TB, s *side, change func(*session.Options)) *session.Device {
+	o := *s.opts
+	change(&o)
+	d, err := session.Open(ctx, s.store, s.Address(), &o)
+	require.NoError(t, err)
+	return d
 }

@@ -223,8 +223,12 @@ type offer struct {
 // ctx.
 func (d *Device) offers(ctx context.Context, peers []Address) (map[Address]offer, error) {
 	found := make([]*x3dh.Bundle, len(peers))
-	errs := d.consult(ctx, len(peers), func(dir Directory, i int) (err error) {
-		found[i], err = dir.Bundle(ctx, peers[i])
+	errs := d.consult(ctx, len(peers), func(dir Directory, i int) error {
+		b, err := dir.Bundle(ctx, peers[i])
+		if b != nil { // which the Directory may have another use for
+			copied := *b
+			found[i] = &copied
+		}
 		return err
 	})
 	out := make(map[Address]offer, len(peers))

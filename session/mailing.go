@@ -63,7 +63,7 @@ type mailing struct {
 func (m *mailing) run(ctx context.Context) error {
 	m.lists, m.offers = make(map[string]listing), make(map[Address]offer)
 	for again := 1; ; again++ {
-		m.last = again == maxAttempts
+		m.last = again >= maxAttempts
 		err := m.attempt(ctx)
 		switch {
 		case err == nil:
