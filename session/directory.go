@@ -220,7 +220,7 @@ type offer struct {
 }
 
 // offers asks the Directory for the bundles of devices. The error is that of
-// ctx.
+// ctx, or of the store.
 func (d *Device) offers(ctx context.Context, peers []Address) (map[Address]offer, error) {
 	found := make([]*x3dh.Bundle, len(peers))
 	errs := d.consult(ctx, len(peers), func(dir Directory, i int) error {
@@ -236,6 +236,15 @@ func (d *Device) offers(ctx context.Context, peers []Address) (map[Address]offer
 		err := errs[i]
 		if err == nil {
 			err = checkBundle(found[i], peer)
+		}
+		if err == nil {
+			reflects, storeErr := d.begin(ctx).reflects(found[i])
+			if storeErr != nil {
+				return nil, storeErr
+			}
+			if reflects {
+				err = errReflects
+			}
 		}
 		if err != nil {
 			out[peer] = offer{err: &DirectoryError{User: peer.User, Device: peer.Device, Err: err}}
@@ -256,6 +265,25 @@ func checkBundle(b *x3dh.Bundle, peer Address) error {
 		return fmt.Errorf("%w: %d", ErrRegistrationID, b.RegistrationID)
 	}
 	return nil
+}
+
+// errReflects reports a bundle of this device's own prekeys.
+var errReflects = fmt.Errorf("%w: bundle of this device", ErrMalformed)
+
+// reflects reports whether a bundle, which the directory says is another
+// device's, is made of this one's prekeys: what is sent on that, this device
+// reads, and whoever carries messages could let it come from anybody that is
+// under the same identity key, such as another device of the account.
+func (t *Tx) reflects(b *x3dh.Bundle) (bool, error) {
+	if !b.IdentityKey.Equal(t.d.Identity()) {
+		return false, nil
+	}
+	k := t.d.idKey(kindSigned, b.SignedPreKey.ID)
+	if err := t.load(k); err != nil {
+		return false, err
+	}
+	rec, err := t.signedRecord(k) // one that is damaged reads nothing
+	return err == nil && rec != nil && string(rec.Public) == string(b.SignedPreKey.Key.Bytes()), nil
 }
 
 // maxAsked is how many questions a Directory has to answer at once.

@@ -346,3 +346,29 @@ func TestStrangerInOwnAccount(t *testing.T) {
 	require.False(t, from.has(t, "session", ani, "3"))
 	require.False(t, from.has(t, "identity", ani, "3"))
 }
+
+// A server has a message come back to its sender: it hands out the sender's own
+// prekeys as another device's, and what is sent there could be shown to the
+// sender as what a third one sent.
+func TestReflectedBundle(t *testing.T) {
+	r := newRegistry(t, at(ani, 1), at(ani, 2), at(budi, 1))
+	from := r.of(ani, 1)
+	r.bundle = func(_ context.Context, peer session.Address) (*x3dh.Bundle, error) {
+		b, err := from.Bundle(ctx)
+		b.DeviceID, b.RegistrationID = peer.Device, r.sides[peer].RegistrationID()
+		return b, err
+	}
+	s := r.sends(t, from, "text", budi)
+	require.Equal(t, []session.Address{at(ani, 2), at(budi, 1)}, addresses(s))
+	for _, res := range s.Results {
+		require.Nil(t, res.Message)
+		require.ErrorIs(t, refusedAs[*session.DirectoryError](t, res.Err), session.ErrMalformed)
+	}
+	b, err := r.bundle(ctx, at(ani, 2))
+	require.NoError(t, err)
+	before := r.digest(t)
+	require.ErrorIs(t, from.Begin(ctx, at(ani, 2), b), session.ErrMalformed)
+	require.Equal(t, before, r.digest(t))
+	r.bundle = nil
+	r.delivers(t, from, r.sends(t, from, "text", budi), "text", at(ani, 2), at(budi, 1))
+}

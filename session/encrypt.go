@@ -38,7 +38,8 @@ type Message struct {
 // current one, and one that was current is archived. The first identity key
 // of a device is trusted.
 //
-// Errors: ErrMalformed for a bundle of another device; ErrBlocked;
+// Errors: ErrMalformed for a bundle of another device, or of this one's own
+// prekeys; ErrBlocked;
 // UntrustedIdentityError for another identity key than the accepted one;
 // ErrSignature and ErrZeroAgreement of package x3dh.
 func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) error {
@@ -66,6 +67,11 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 		b, err := t.openBook(peer)
 		if err != nil {
 			return err
+		}
+		if reflects, err := t.reflects(bundle); err != nil {
+			return err
+		} else if reflects {
+			return errReflects
 		}
 		s, err := d.initiate(peer, bundle, d.now())
 		if err != nil {
