@@ -35,6 +35,7 @@ func (m *mailing) copy() {
 		return
 	case m.begins || !ok:
 		if !m.kept() {
+			m.t.check(k) // another process may take the time meanwhile
 			return
 		}
 		rec, ok = wire.Sent{Content: m.s.plain, Expires: m.copyExpires(), SyncTo: m.s.syncTo}, false

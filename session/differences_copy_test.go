@@ -199,3 +199,19 @@ func (r *registry) reopen(t testing.TB, s *side, change func(*session.Options)) 
 	require.NoError(t, err)
 	return d
 }
+
+// A message that no copy is kept of does not take the time of one that another
+// process sends meanwhile.
+func TestTimeIsTakenMeanwhile(t *testing.T) {
+	r := settled(t, session.Options{}, at(ani, 1), at(budi, 1), at(cici, 1))
+	dev, watch := r.of(ani, 1).twin(t).spied(t)
+	var early *session.Sending
+	watch.fail = func(call string, _ int) error {
+		if call == "commit" && early == nil {
+			early = r.sends(t, r.of(ani, 1).twin(t), "text", cici)
+		}
+		return nil
+	}
+	late := r.sends(t, dev, strings.Repeat("long", 20<<10), budi)
+	require.NotEqual(t, early.SentAt, late.SentAt)
+}

@@ -35,8 +35,9 @@ type SendOptions struct {
 type Sending struct {
 	wire.Secret
 
-	// SentAt names the message: no other one of this Device has the same. A
-	// receiver needs it to ask for the message again.
+	// SentAt names the message: no other one of this Device has the same, and of
+	// another process on its store none of which a copy was kept before. A receiver
+	// needs it to ask for the message again.
 	SentAt time.Time
 	// Results are one for each device, in the order of their addresses.
 	Results []Result
