@@ -215,3 +215,14 @@ func TestTimeIsTakenMeanwhile(t *testing.T) {
 	late := r.sends(t, dev, strings.Repeat("long", 20<<10), budi)
 	require.NotEqual(t, early.SentAt, late.SentAt)
 }
+
+// What one account sends is no other's to go on with.
+func TestSendingOfAnotherDevice(t *testing.T) {
+	r := settled(t, session.Options{}, at(ani, 1), at(budi, 1), at(cici, 1))
+	s := r.sends(t, r.of(ani, 1), "text", cici)
+	before, asked := r.digest(t), r.bundles[at(cici, 1)]
+	require.ErrorIs(t, r.of(budi, 1).Reconcile(ctx, s, session.Difference{User: cici, Stale: []uint32{1}}), session.ErrMalformed)
+	require.ErrorIs(t, r.of(budi, 1).Accept(ctx, s), session.ErrMalformed)
+	require.Equal(t, before, r.digest(t))
+	require.Equal(t, asked, r.bundles[at(cici, 1)])
+}

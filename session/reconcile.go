@@ -33,8 +33,9 @@ var ErrUnsettled = errors.New("session: server does not agree on the devices")
 // excluded ones stay so. The events DeviceAdded and DeviceRemoved tell of it. In
 // a transaction of the app's the Results change when that is committed.
 //
-// Errors: ErrMalformed for a difference that is about a user who is not in the
-// Sending, or names a device that there cannot be, this one, or one twice;
+// Errors: ErrMalformed for no Sending of this Device, and for a difference that is
+// about a user who is not in the Sending, or names a device that there cannot be,
+// this one, or one twice;
 // ErrUnsettled after 5 times; keystore.ErrInvalid in a transaction of the app's in
 // which it was reconciled before; otherwise those of Send. After an error the Sending
 // and the state are as before, but for keystore.ErrCommitUnknown as in Send.
@@ -81,8 +82,8 @@ type reconciling struct {
 
 // reconciling reads what a server said.
 func (d *Device) reconciling(s *Sending, said []Difference) (*reconciling, error) {
-	if s == nil || s.sentAt == 0 {
-		return nil, fmt.Errorf("%w: no sending", ErrMalformed)
+	if s == nil || s.sentAt == 0 || s.from != d.address {
+		return nil, fmt.Errorf("%w: no sending of this device", ErrMalformed)
 	}
 	if s.rounds >= maxRounds {
 		return nil, ErrUnsettled
@@ -222,12 +223,12 @@ func (r *reconciling) settle(m *mailing) []Result {
 // for 30 days are forgotten, and the sessions with them; what is known of their
 // identity keys stays.
 //
-// Errors: ErrMalformed for no Sending; keystore.ErrInvalid in a transaction of the
-// app's in which it was reconciled; those of the store, after which
-// everything is as before.
+// Errors: ErrMalformed for no Sending of this Device; keystore.ErrInvalid in a
+// transaction of the app's in which it was reconciled; those of the store, after
+// which everything is as before.
 func (d *Device) Accept(ctx context.Context, s *Sending) error {
-	if s == nil || s.sentAt == 0 {
-		return fmt.Errorf("%w: no sending", ErrMalformed)
+	if s == nil || s.sentAt == 0 || s.from != d.address {
+		return fmt.Errorf("%w: no sending of this device", ErrMalformed)
 	}
 	if err := s.settled(ctx); err != nil {
 		return err

@@ -42,6 +42,7 @@ type Sending struct {
 	// Results are one for each device, in the order of their addresses.
 	Results []Result
 
+	from    Address
 	sentAt  uint64
 	users   []string // in order
 	own     bool     // the account's other devices get it, too
@@ -120,7 +121,7 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if o == nil {
 		o = new(SendOptions)
 	}
-	s := &Sending{own: !o.NoOwnDevices, syncTo: o.Group}
+	s := &Sending{from: d.address, own: !o.NoOwnDevices, syncTo: o.Group}
 	var err error
 	if s.users, err = userNames(users); err != nil {
 		return nil, err
