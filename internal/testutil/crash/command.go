@@ -25,17 +25,21 @@ var (
 // A command is what a process is to do with its Device: one operation. What
 // the operation does not need is empty.
 type command struct {
-	Op      string
-	Now     time.Time // what the clock shows
-	Peer    session.Address
-	Type    byte
-	Bytes   []byte // a message, bundle, publication or identity key
-	Text    string
-	Expires time.Time
-	IDs     []session.MessageID
-	Peers   []session.Address // of Update, and of IDs
-	Events  []event
-	Kill    *end
+	Op                    string
+	Now                   time.Time // what the clock shows
+	Peer                  session.Address
+	Type                  byte
+	Bytes                 []byte // a message, bundle, publication or identity key
+	Text                  string
+	Expires               time.Time
+	IDs                   []session.MessageID
+	Peers                 []session.Address // of Update, and of IDs
+	Events                []event
+	Users                 []string // of a Sending, and a difference, by device
+	Lists                 []listing
+	Missing, Stale, Extra []uint32
+	Yes                   bool
+	Kill                  *end
 }
 
 // A reply is what the process says of a command.
@@ -51,6 +55,8 @@ type reply struct {
 	Messages []session.Message
 	Received []received
 	Events   []event
+	SentAt   time.Time
+	Results  []result
 }
 
 // A received is a session.Received.
@@ -99,7 +105,7 @@ var errorNames = []struct {
 }{
 	{"unknown", keystore.ErrCommitUnknown}, {"none", session.ErrNoDevice}, {"exists", session.ErrExists},
 	{"no session", session.ErrNoSession}, {"duplicate", session.ErrDuplicate}, {"authentication", session.ErrAuth},
-	{"rolled back", keystore.ErrRolledBack},
+	{"rolled back", keystore.ErrRolledBack}, {"no retry", session.ErrNoRetry}, {"blocked", session.ErrBlocked},
 }
 
 // failed is an error of the store.
@@ -121,6 +127,8 @@ func errorName(err error) string {
 		return "no prekey"
 	case is[*session.BaseKeyReusedError](err):
 		return "base key"
+	case is[*session.IdentityMismatchError](err):
+		return "mismatch"
 	}
 	return failed
 }
@@ -132,18 +140,20 @@ func is[E error](err error) bool {
 
 // An actor is a process: a Device over a store.
 type actor struct {
-	store *teller
-	d     *session.Device
-	now   time.Time
+	store   *teller
+	d       *session.Device
+	now     time.Time
+	lists   []listing        // what its Directory says
+	sending *session.Sending // the newest
 }
 
 func (a *actor) options() *session.Options {
-	return &session.Options{Now: func() time.Time { return a.now }, PreKeys: policy}
+	return &session.Options{Now: func() time.Time { return a.now }, PreKeys: policy, Directory: a, RetryCopies: copies}
 }
 
 // obey carries out a command.
 func (a *actor) obey(c *command) *reply {
-	a.now = c.Now
+	a.now, a.lists = c.Now, c.Lists
 	a.store.expects(c.Kill)
 	r := &reply{}
 	err := operations[c.Op](a, c, r)
@@ -254,6 +264,7 @@ var operations = map[string]func(a *actor, c *command, r *reply) error{
 	"identity": func(a *actor, c *command, r *reply) error {
 		known, err := a.d.PeerIdentity(ctx, c.Peer)
 		r.Bytes = append(known.Accepted.Bytes(), known.Seen.Bytes()...)
+		r.Due = known.Verified
 		return err
 	},
 	"move": func(a *actor, c *command, _ *reply) error {
@@ -270,8 +281,18 @@ var operations = map[string]func(a *actor, c *command, r *reply) error{
 		}
 		return session.CheckGeneration(ctx, a.store, newest+1) // as if there had been one more Commit
 	},
-	"restore": func(a *actor, _ *command, _ *reply) error { return a.d.AfterRestore(ctx) },
-	"update":  (*actor).update,
+	"restore":   func(a *actor, _ *command, _ *reply) error { return a.d.AfterRestore(ctx) },
+	"update":    (*actor).update,
+	"send":      (*actor).send,
+	"reconcile": (*actor).reconcile,
+	"taken":     func(a *actor, _ *command, _ *reply) error { return a.d.Accept(ctx, a.sending) },
+	"refresh":   func(a *actor, c *command, _ *reply) error { return a.d.Refresh(ctx, c.Users...) },
+	"resend":    (*actor).resend,
+	"request":   (*actor).request,
+	"block":     func(a *actor, c *command, _ *reply) error { return a.d.Block(ctx, c.Peer.User, c.Yes) },
+	"verify":    (*actor).verify,
+	"rename":    func(a *actor, c *command, _ *reply) error { return a.d.Rename(ctx, c.Peer.User, c.Text) },
+	"forget":    func(a *actor, c *command, _ *reply) error { return a.d.Forget(ctx, c.Peer.User) },
 }
 
 func (c *command) message() *session.Message {

@@ -6,7 +6,9 @@
 //
 // A process of the same program works on a Device over a store: it sends and
 // receives, acknowledges, begins sessions and archives them, accepts identity
-// keys, moves sessions, makes and publishes prekeys, does its upkeep and is taken
+// keys, moves sessions, sends to users with several devices, does what a server says
+// of that, answers and makes requests for messages, blocks, verifies, renames and
+// forgets users, makes and publishes prekeys, does its upkeep and is taken
 // up as after a restore, while three weeks pass. What talks to it, peers in memory, a relay that loses,
 // doubles and reorders messages and delivers again what nobody said to be
 // acknowledged, and a directory, lives in the process that kills it:
@@ -25,7 +27,8 @@
 // the app, its peers and the directory saw. So: no message is lost, none comes
 // under another ID or with another text, none again once it was acknowledged,
 // and all others do; no chain counter and no prekey is used twice; events stay;
-// what the process said to be done is done; every record parses; and the
+// what the process said to be done is done; a request gets the answer again that was
+// given, or would have been, and no other one; every record parses; and the
 // conversation goes on both ways.
 package crash
 

@@ -20,6 +20,7 @@ type mirror struct {
 	states  []*state
 	changes []told // of the Commit that is under way
 	blind   bool   // what is found is believed
+	coded   int    // of the Commits that take returned, those with a session
 }
 
 // A state is what a store may hold.
@@ -28,6 +29,7 @@ type state struct {
 	records map[keystore.Key]stored
 	prekeys map[preKeySpace]bool // all that were ever made
 	applied int                  // Commits that put something since take
+	coded   int                  // those of them that put a session
 }
 
 type stored struct {
@@ -110,10 +112,15 @@ func (s *state) after(t testing.TB, changes []told) *state {
 	if !writes {
 		return s
 	}
-	next := &state{newest: s.newest + 1, records: maps.Clone(s.records), prekeys: s.prekeys, applied: s.applied + 1}
+	next := &state{newest: s.newest + 1, records: maps.Clone(s.records), prekeys: s.prekeys, applied: s.applied + 1, coded: s.coded}
+	coded := 0
 	for i := range changes {
 		next.apply(t, &changes[i])
+		if changes[i].Op == keystore.Put && string(changes[i].Key.Kind) == "session" {
+			coded = 1
+		}
 	}
+	next.coded += coded
 	return next
 }
 
@@ -180,8 +187,13 @@ func (m *mirror) finds(newest uint64, records []keystore.Record) {
 func (m *mirror) believes(found *state) {
 	s := m.states[0]
 	found.prekeys = s.prekeys
-	if found.applied = s.applied; found.newest > s.newest {
+	if found.applied, found.coded = s.applied, s.coded; found.newest > s.newest {
 		found.applied++
+		for k, r := range found.records {
+			if k.Kind == "session" && r.version > s.newest {
+				found.coded = s.coded + 1
+			}
+		}
 	}
 	m.states = []*state{found}
 }
@@ -207,9 +219,11 @@ func (s *state) differs(found *state) string {
 // take returns how many Commits were made since it was called last.
 func (m *mirror) take() int {
 	n := m.states[0].applied
+	m.coded = m.states[0].coded
 	for _, s := range m.states {
 		require.Equal(m.t, n, s.applied)
-		s.applied = 0
+		require.Equal(m.t, m.coded, s.coded)
+		s.applied, s.coded = 0, 0
 	}
 	return n
 }
@@ -255,6 +269,10 @@ func parse(r *keystore.Record) (err error) {
 		_, err = wire.ParseStaged(body)
 	case "event":
 		_, err = wire.ParseEvent(body)
+	case "sent":
+		_, err = wire.ParseSent(body)
+	case "retry":
+		_, err = wire.ParseRetry(body)
 	case "basekey", "mark", "body", "restore", "counted":
 	default:
 		err = fmt.Errorf("unknown")

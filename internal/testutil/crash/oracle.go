@@ -26,10 +26,14 @@ type Oracle struct {
 // A Line is one end of one session.
 type Line struct {
 	*testutil.Oracle
-	Base       string // key; "" until its first message
-	unanswered bool   // an initiator's, before the first answer
-	unaccepted bool   // under an identity key that is not the accepted one
-	restored   bool   // it was there after a restore, and never sends again
+	Base       string          // key; "" until its first message
+	unanswered bool            // an initiator's, before the first answer
+	outdated   bool            // under one that was accepted before
+	silent     bool            // it was archived before the first answer, and says no more how it began
+	unaccepted bool            // under an identity key that is not the accepted one
+	restored   bool            // it was there after a restore, and never sends again
+	sender     string          // ratchet key of the newest message of its own; "" when it is another one now
+	heard      map[string]bool // ratchet keys of messages read
 }
 
 // An Envelope is a message, and the base key of its session, which only a
@@ -47,6 +51,7 @@ func (o *Oracle) Archive() {
 	if o.Current == nil {
 		return
 	}
+	o.Current.silent = o.Current.silent || o.Current.unanswered
 	o.Current.unanswered = false
 	o.keep(o.Current)
 	o.Current = nil
@@ -79,13 +84,21 @@ func (o *Oracle) Begins() {
 func (o *Oracle) Accepts() {
 	o.Archive()
 	for _, l := range o.Archived {
-		if l.unaccepted && !l.restored {
+		l.outdated, l.unaccepted = l.outdated || !l.unaccepted, false
+	}
+	o.AcceptsAgain()
+}
+
+// AcceptsAgain notes that the app accepted the key that was accepted.
+func (o *Oracle) AcceptsAgain() {
+	if o.Current != nil {
+		return
+	}
+	for _, l := range o.Archived {
+		if !l.outdated && !l.unaccepted && !l.restored {
 			o.promote(l)
 			break
 		}
-	}
-	for _, l := range o.Archived {
-		l.unaccepted = false
 	}
 }
 
@@ -101,6 +114,24 @@ func (o *Oracle) Restores() {
 // has none that is after a restore.
 func (o *Oracle) Moves() {
 	o.Archived = slices.DeleteFunc(o.Archived, func(l *Line) bool { return l.restored })
+}
+
+// Forgets notes that the app had the device forget its peer.
+func (o *Oracle) Forgets() { o.Current, o.Archived = nil, nil }
+
+// Sending reports whether the device would send on the ratchet key of e, a
+// message of its own.
+func (o *Oracle) Sending(t testing.TB, e Envelope) bool {
+	t.Helper()
+	return o.Current != nil && o.Current.Base == e.Base && o.Current.sender == ratchetKey(t, e.M.Bytes)
+}
+
+// ratchetKey is the one that a message is of.
+func ratchetKey(t testing.TB, message []byte) string {
+	t.Helper()
+	in, err := wire.ParseSignalMessage(testutil.Inner(t, message))
+	require.NoError(t, err)
+	return string(in.RatchetKey)
 }
 
 // promote makes an archived session the current one.
@@ -129,6 +160,7 @@ func (o *Oracle) Sends(t testing.TB, m *session.Message) (Envelope, uint64) {
 		require.True(t, l.Base == base, "another session")
 	}
 	require.Equal(t, want, m.Type)
+	l.sender = ratchetKey(t, m.Bytes)
 	return Envelope{m, l.Base}, l.Sent(t, m.Bytes)
 }
 
@@ -167,7 +199,13 @@ func (o *Oracle) Reads(t testing.TB, e Envelope, accepted bool) (begun bool) {
 	if l != o.Current && accepted && !l.restored {
 		o.promote(l)
 	}
-	l.unanswered = false
+	l.unanswered, l.silent = false, false
 	l.Read(t, e.M.Bytes)
+	if key := ratchetKey(t, e.M.Bytes); !l.heard[key] {
+		if l.sender = ""; l.heard == nil {
+			l.heard = map[string]bool{}
+		}
+		l.heard[key] = true
+	}
 	return begun
 }

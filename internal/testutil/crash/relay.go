@@ -47,6 +47,8 @@ type letter struct {
 	first received  // what it came to
 	whole bool      // the events in it are known
 	acked time.Time // zero: not yet
+	user  string    // under which it was read
+	gone  bool      // its user was forgotten then
 }
 
 // A parcel is a message from the Device.
@@ -55,6 +57,11 @@ type parcel struct {
 	p    *peer
 	text string
 	read time.Time // zero: not yet
+
+	silent  bool      // its session is, and it does not begin that
+	sentAt  time.Time // of Sendings; zero: there is no copy
+	nth     int       // of copies
+	resends int
 }
 
 func hexName(b []byte) string { return hex.EncodeToString(b) }
@@ -170,6 +177,8 @@ func (w *world) expect(l *letter) testutil.Expectation {
 		return noPreKey
 	case !l.read:
 		return l.p.mine.Expect(w.t, l.Envelope)
+	case l.gone || l.user != l.p.a.User:
+		return doneOrLost
 	case l.acked.IsZero() && w.expired(l):
 		return expired
 	case l.acked.IsZero():
@@ -206,6 +215,7 @@ func (w *world) reads(l *letter, want testutil.Expectation, r *received) {
 		w.directory.Uses(w.t, l.M.Bytes)
 	}
 	p.seen = p.fresh
+	l.user = p.a.User
 	w.staged[l.id] = l
 	if r == nil {
 		w.count["read by none"]++
@@ -243,6 +253,7 @@ func (w *world) refused(l *letter, want testutil.Expectation, got string) {
 	case testutil.NoKey, testutil.Duplicate, done:
 		allowed = []string{"duplicate"}
 	case NoSession:
+		allowed = []string{"authentication", "no session"}
 		if l.M.Type == session.TypePreKey {
 			allowed = []string{"base key"}
 			if w.directory.OneTime(w.t, l.M.Bytes) {
@@ -342,6 +353,10 @@ func (w *world) arrive() {
 func (w *world) opened(q *parcel) {
 	w.t.Helper()
 	want := q.p.its.Expect(w.t, q.Envelope)
+	if q.silent && !q.p.its.Knows(q.Envelope) {
+		want = NoSession
+		w.count["on a session that the peer never heard of"]++
+	}
 	if !q.read.IsZero() {
 		want = doneOrLost
 		if w.now.Sub(q.read) <= markTime {
@@ -376,6 +391,7 @@ func (w *world) leaves(p *peer, m *session.Message, text string) *parcel {
 	w.used[name] = true
 	q := &parcel{p: p, text: text}
 	q.Envelope, _ = p.mine.Sends(w.t, m)
+	q.silent = p.mine.Current.silent
 	w.count["parcels"]++
 	if !p.fresh { // else nobody can read it any more
 		w.parcels = append(w.parcels, q)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,7 +17,7 @@ func (w *world) may(p *peer) bool {
 	if p.mine.Current == nil {
 		w.begin(p)
 	}
-	return p.mine.Current != nil && !p.seen
+	return p.mine.Current != nil && !p.seen && !w.blocked[p.a.User]
 }
 
 // begin has the Device begin a session with p.
@@ -24,9 +25,9 @@ func (w *world) begin(p *peer) {
 	b, err := p.Bundle(ctx)
 	require.NoError(w.t, err)
 	r, made := w.do(command{Op: "begin", Peer: p.a, Bytes: b.Bytes()})
-	if p.fresh {
+	if p.fresh || w.blocked[p.a.User] {
 		if r != nil {
-			require.Equal(w.t, "untrusted", r.Err)
+			w.declined(p, r.Err)
 		}
 		require.Zero(w.t, made)
 		return
@@ -51,7 +52,7 @@ func (w *world) send(p *peer) *parcel {
 	r, made := w.do(command{Op: "encrypt", Peer: p.a, Text: text})
 	if !may {
 		if r != nil {
-			require.Equal(w.t, "untrusted", r.Err)
+			w.declined(p, r.Err)
 		}
 		require.Zero(w.t, made)
 		return nil
@@ -236,6 +237,7 @@ func (w *world) reinstall() {
 	w.waiting = slices.DeleteFunc(w.waiting, gone)
 	w.unconfirmed = slices.DeleteFunc(w.unconfirmed, gone)
 	w.parcels = slices.DeleteFunc(w.parcels, func(q *parcel) bool { return q.p == p })
+	w.uncopies(p, time.Time{}) // it knows of none
 	w.count["installed anew"]++
 }
 
@@ -259,6 +261,7 @@ func (w *world) knows() {
 		seen = accepted
 	}
 	require.Equal(w.t, append(bytes.Clone(accepted), seen...), r.Bytes)
+	require.Equal(w.t, p.verified, r.Due)
 }
 
 func (w *world) accept() {
@@ -278,7 +281,9 @@ func (w *world) accepts(p *peer) {
 	if p.fresh && (r != nil || made > 0) {
 		require.Equal(w.t, 1, made)
 		p.mine.Accepts()
-		p.fresh, p.seen = false, false
+		p.fresh, p.seen, p.verified = false, false, false
+	} else if made > 0 {
+		p.mine.AcceptsAgain()
 	}
 }
 
@@ -291,6 +296,9 @@ func (w *world) finish() {
 		w.create()
 	}
 	w.do(command{Op: "events"}) // and what the last process left
+	for user := range w.blocked {
+		w.blocks(user, false)
+	}
 	for len(w.waiting) > 0 {
 		l := w.waiting[0]
 		w.waiting = w.waiting[1:]

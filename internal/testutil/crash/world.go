@@ -57,6 +57,13 @@ type world struct {
 	fresh     []time.Time // when events were made that nobody has seen yet
 	perhaps   int         // events that may have been
 	updates   uint64
+
+	blocked map[string]bool // users
+	known   map[string]bool // users whose devices the Device knows
+	sending *sending        // the newest, while the process runs that made it
+	sends   int             // copies that were made, at most
+	stamps  map[int64]bool  // times of Sendings
+	copied  []*parcel       // of Sendings
 }
 
 // A peer is another device, of which nothing is ever lost.
@@ -69,6 +76,10 @@ type peer struct {
 	// is not accepted; seen, that the Device knows.
 	fresh, seen bool
 	old         []byte // identity key, before it was installed anew
+	verified    bool
+	gone        bool               // the Device knows that it is none of its user's
+	reset       time.Time          // when a request renewed the session; zero: never
+	given       map[string]*answer // to requests, by nameOf
 }
 
 var peerAddresses = []session.Address{
@@ -82,6 +93,7 @@ func newWorld(t testing.TB, exec executor, r *rand.Rand) *world {
 	w := &world{
 		t: t, r: r, exec: exec, start: time.UnixMilli(1_700_000_000_000).UTC(), pace: 10 * time.Minute, count: map[string]int{}, dead: true,
 		staged: map[session.MessageID]*letter{}, used: map[string]bool{}, directory: NewDirectory(), events: map[session.EventID]event{},
+		blocked: map[string]bool{}, known: map[string]bool{}, stamps: map[int64]bool{},
 	}
 	w.now = w.start
 	exec.look(t, func(s keystore.Store) {
@@ -90,7 +102,7 @@ func newWorld(t testing.TB, exec executor, r *rand.Rand) *world {
 		w.mirror = newMirror(t, newest)
 	})
 	for _, a := range peerAddresses {
-		p := &peer{a: a, mine: NewOracle()}
+		p := &peer{a: a, mine: NewOracle(), given: map[string]*answer{}}
 		w.installs(p)
 		w.peers = append(w.peers, p)
 	}
@@ -99,7 +111,7 @@ func newWorld(t testing.TB, exec executor, r *rand.Rand) *world {
 
 // installs makes a new device of a peer.
 func (w *world) installs(p *peer) {
-	d, err := session.Create(ctx, keystore.NewMemory(), session.Account{Address: p.a}, &session.Options{Now: func() time.Time { return w.now }})
+	d, err := session.Create(ctx, keystore.NewMemory(), session.Account{Address: p.a, RegistrationID: 1000 + p.a.Device}, &session.Options{Now: func() time.Time { return w.now }})
 	require.NoError(w.t, err)
 	p.Device, p.its = d, NewOracle()
 }
@@ -174,7 +186,7 @@ func (w *world) doOnce(c command) (r *reply, made int) {
 
 // ended notes that the process was killed, and looks at what it left.
 func (w *world) ended() {
-	w.dead = true
+	w.dead, w.sending = true, nil
 	w.mirror.ends()
 	w.look()
 }
@@ -263,6 +275,9 @@ var steps = []step{
 	{"publish", 1, (*world).publish}, {"upkeep", 3, (*world).upkeep}, {"mark published", 3, (*world).markPublished},
 	{"bundle", 1, func(w *world) { w.bundle() }}, {"events", 1, (*world).listEvents}, {"acknowledge events", 1, (*world).acknowledgeEvents},
 	{"", 24, func(w *world) { w.writes(w.peer()) }}, {"", 16, (*world).arrive}, {"", 2, func(w *world) { w.begins(w.peer()) }},
+	{"send", 8, (*world).sendMany}, {"reconcile", 2, (*world).reconcile}, {"taken", 1, (*world).taken}, {"refresh", 1, (*world).refresh},
+	{"resend", 4, (*world).resend}, {"request", 1, (*world).request}, {"block", 1, (*world).block}, {"verify", 1, (*world).verify},
+	{"rename", 1, (*world).rename}, {"forget", 1, (*world).forget},
 	{"", 1, (*world).reinstall}, {"", 1, (*world).restart},
 }
 
@@ -308,7 +323,7 @@ func (w *world) restart() {
 	if err := w.exec.stop(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.dead = true
+	w.dead, w.sending = true, nil
 	w.look()
 }
 
