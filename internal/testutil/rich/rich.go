@@ -158,7 +158,8 @@ func (r directory) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bund
 func (directory) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
 
 // others makes a copy of a message, a request for one, an event, a record of an
-// app's, and a list of devices that is not whole.
+// app's, a list of devices that is not whole, and the mark of a code by which a
+// device was linked.
 func (w *World) others(t testing.TB) {
 	own := w.Own[0]
 	_, err := own.Send(ctx, []string{Peers[1].User}, &session.Content{Body: []byte(Copied)}, nil)
@@ -173,9 +174,19 @@ func (w *World) others(t testing.TB) {
 		}
 		return tx.Emit(session.Event{Kind: session.SessionRenewed, Address: Peers[0]})
 	}))
+	w.link(t)
 	peer := wire.Peer{Devices: []wire.PeerDevice{{ID: 1, RegistrationID: 99}, {ID: 2}}}
 	_, err = w.Store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: keystore.Key{Scope: Own[0].String(), Kind: "peer", Owner: Peers[0].User},
 		Value: wire.AppendPeer([]byte{1}, &peer)})
+	require.NoError(t, err)
+}
+
+// link has the first device give its account to a new one, which then is not set
+// up.
+func (w *World) link(t testing.TB) {
+	l, err := session.GenerateLink(session.Address{User: Own[0].User, Device: 9}, w.opts)
+	require.NoError(t, err)
+	_, err = w.Own[0].Link(ctx, l.Code(), l.PublicKey())
 	require.NoError(t, err)
 }
 

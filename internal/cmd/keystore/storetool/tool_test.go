@@ -57,7 +57,7 @@ func TestInspect(t *testing.T) {
 	b, w := newBench(t)
 	before := testutil.StoreDigest(t, w.Store)
 	out := b.runs(t, "inspect", "memory:own")
-	require.Regexp(t, `^generation  35\nrecords     46, \d+,\d+ bytes of values\n\n`, out)
+	require.Regexp(t, `^generation  36\nrecords     47, \d+,\d+ bytes of values\n\n`, out)
 	_, tables, _ := strings.Cut(out, "\n\n")
 	require.Equal(t, `KIND RECORDS BYTES LARGEST OLDEST NEWEST FORMATS
 archive 2 6d 6d 1
@@ -68,6 +68,7 @@ event 1 1h 1h 1
 identity 4 6d 1h 1
 kem 3 6d 6d 1
 lastresort 2 6d 6d 1
+link 1 - - 1
 mark 7 7d 4h 1
 nextid 2 - - 1
 peer 3 1h 1h 1
