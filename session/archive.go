@@ -286,7 +286,7 @@ func hashOf(b []byte) []byte {
 	return h[:]
 }
 
-// hint is the first bytes of SHA-256 of a ratchet key.
+// hint is the first bytes of SHA-256, of a ratchet key above all.
 func hint(ratchetKey []byte) []byte {
 	return hashOf(ratchetKey)[:wire.HintSize]
 }

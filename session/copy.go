@@ -16,8 +16,13 @@ func (m *mailing) plaintexts() (map[bool][]byte, error) {
 		return out, nil
 	}
 	copied, err := m.d.synced(m.s.plain, m.s.syncTo)
-	if err != nil {
-		return nil, err
+	if err != nil { // a server says of own devices only now: the others get it
+		for _, p := range m.parcels {
+			if p.own(m.d) {
+				p.err, p.wanting = err, false
+			}
+		}
+		return out, nil
 	}
 	out[true] = m.d.padded(copied)
 	return out, nil
@@ -55,6 +60,13 @@ func (s *Sending) copiedAs(rec *wire.Sent) bool { return bytes.Equal(rec.Content
 // reached reports whether there was a message for somebody, and with it a copy.
 func (s *Sending) reached() bool {
 	return slices.ContainsFunc(s.Results, func(r Result) bool { return r.Message != nil })
+}
+
+// sentHint is what a copy says of the keys that a message was encrypted under: the
+// first bytes of SHA-256 of the sending ratchet key and the identity key of the
+// device that it is for.
+func sentHint(ratchetKey, identity []byte) []byte {
+	return hint(slices.Concat(ratchetKey, identity))
 }
 
 // sent reads the loaded record "sent" of a message.

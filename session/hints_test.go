@@ -26,7 +26,7 @@ func TestSES_09_CopiesKnowTheRatchetKeys(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, rec.Recipients, len(s.Results))
 		for j, res := range s.Results {
-			require.Equal(t, hintOf(inner(t, res.Message).RatchetKey), rec.Recipients[j].Hint, "message %d, %v", i, res.To)
+			require.Equal(t, hintOf(inner(t, res.Message).RatchetKey, r.sides[res.To].Identity()), rec.Recipients[j].Hint, "message %d, %v", i, res.To)
 		}
 		r.delivers(t, a, s, fmt.Sprint(i), addresses(s)...)
 		if i%5 < 4 {

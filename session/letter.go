@@ -34,7 +34,7 @@ type letter struct {
 	index   wire.SessionIndex
 	current *ratchet.Session
 	remote  keys.IdentityKey    // whom it is for, once opened
-	hint    [wire.HintSize]byte // of the ratchet key it was encrypted under, once sealed
+	hint    [wire.HintSize]byte // of the keys it was encrypted under, once sealed
 	first   bool                // remote is trusted on first use: "identity" changed, and relies on "peer"
 }
 
@@ -128,7 +128,7 @@ func (l *letter) seal(plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	copy(l.hint[:], hint(l.current.SenderKey()))
+	copy(l.hint[:], sentHint(l.current.SenderKey(), l.remote.Bytes()))
 	l.index.Next = l.current
 	l.write()
 	if l.first = !l.known; l.first {

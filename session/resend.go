@@ -22,7 +22,9 @@ import (
 //
 // Whoever carries messages can make up requests. One does nothing that is not for
 // this device, from a device that the message was sent to, and about the ratchet
-// key that it was encrypted under last; and no more than one renewal an hour, 300
+// key that it was encrypted under last, for the identity key that is accepted still:
+// what went to another one is the app's to send again, to people who may have read
+// it; and no more than one renewal an hour, 300
 // answers an hour and 5 for one message come of those of one device. The same
 // request again, within a day, is answered with the same bytes, and changes
 // nothing: an app may have stopped before the answer was on its way. (Answers of
@@ -150,10 +152,10 @@ func (r *resending) run(t *Tx) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m := a.ledger.given(r.dem.Timestamp, hint(r.dem.RatchetKey)); m != nil {
-		return a.result(m), nil
-	}
 	if err := a.asks(); err != nil {
+		if m := a.ledger.given(r.dem.Timestamp, hint(r.dem.RatchetKey)); m != nil && errors.Is(err, ErrNoRetry) {
+			return a.result(m), nil
+		}
 		return nil, err
 	}
 	l, err := a.renew()
@@ -226,9 +228,12 @@ func (a *answer) copy() error {
 // asks refuses a request that is not about the last message for the device, or
 // one too many.
 func (a *answer) asks() error {
+	tr, err := a.t.trust(a.from)
 	switch {
-	case !bytes.Equal(a.to.Hint, hint(a.dem.RatchetKey)):
-		return fmt.Errorf("%w: not the ratchet key it was sent under", ErrNoRetry)
+	case err != nil:
+		return alone(err)
+	case !bytes.Equal(a.to.Hint, sentHint(a.dem.RatchetKey, tr.rec.Accepted)):
+		return fmt.Errorf("%w: not the keys it was sent under", ErrNoRetry)
 	case a.to.Resends >= maxRetries:
 		return fmt.Errorf("%w: answered too often", ErrNoRetry)
 	}

@@ -186,11 +186,14 @@ func TestResendToAnotherIdentity(t *testing.T) {
 	refusedAs[*session.UntrustedIdentityError](t, p.alice.fails(t, p.bob, request, at))
 	require.Equal(t, 1, p.dir.calls)
 
-	// When it is accepted, the message goes there, on the session that this made
-	// the one for sending.
+	// When it is accepted, what went to the other one does not go there, and what
+	// is sent from then on does.
 	require.NoError(t, p.alice.AcceptIdentity(ctx, bobAddress, fake.Identity()))
-	fake.reads(t, p.alice, p.alice.resends(t, fake, request, at), "text")
+	p.alice.ignores(t, bobAddress, request, session.ErrNoRetry)
 	require.Equal(t, 1, p.dir.calls)
+	later, at := p.posts(t, p.alice, fake, "later")
+	request = fake.asks(t, p.alice, flip(later, -1, 1), at, session.ReasonUnreadable)
+	fake.reads(t, p.alice, p.alice.resends(t, fake, request, at), "later")
 }
 
 func TestResendWithoutABundle(t *testing.T) {

@@ -212,7 +212,7 @@ func (l *ledger) answer(reset bool) error {
 // given returns what a request for the message of a time, that named a ratchet key
 // of this hint, was answered with before; nil is nothing.
 func (l *ledger) given(at uint64, hint []byte) *Message {
-	for _, a := range l.Answers {
+	for _, a := range slices.Backward(l.Answers) {
 		if a.SentAt == at && bytes.Equal(a.Hint, hint) {
 			return &Message{Type: MessageType(a.Type), Bytes: a.Message}
 		}

@@ -100,7 +100,7 @@ func (s *side) keeps(t testing.TB, at time.Time, content []byte, expires time.Ti
 	}
 	for _, peer := range to {
 		a := peer.Address()
-		rec.Recipients = append(rec.Recipients, wire.Recipient{User: a.User, Device: a.Device, Hint: hintOf(s.current(t, peer).SenderKey())})
+		rec.Recipients = append(rec.Recipients, wire.Recipient{User: a.User, Device: a.Device, Hint: hintOf(s.current(t, peer).SenderKey(), peer.Identity())})
 	}
 	s.put(t, s.sentKey(at), wire.AppendSent(nil, &rec))
 }
@@ -109,8 +109,8 @@ func (s *side) sentKey(at time.Time) keystore.Key {
 	return s.key("sent", "-", strconv.FormatInt(at.UnixMilli(), 10))
 }
 
-func hintOf(ratchetKey []byte) []byte {
-	h := sha256.Sum256(ratchetKey)
+func hintOf(ratchetKey []byte, identity keys.IdentityKey) []byte {
+	h := sha256.Sum256(append(ratchetKey, identity.Bytes()...))
 	return h[:wire.HintSize]
 }
 

@@ -67,7 +67,7 @@ type Result struct {
 	// ErrCorrupt, ErrExhausted, UntrustedIdentityError, DirectoryError.
 	Err error
 
-	hint [wire.HintSize]byte // of the ratchet key it was encrypted under
+	hint [wire.HintSize]byte // of the keys it was encrypted under
 }
 
 // maxCopied is how large a message is at most of which a copy is kept, in bytes.

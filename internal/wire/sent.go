@@ -16,7 +16,7 @@ type Sent struct {
 type Recipient struct {
 	User    string // 1
 	Device  uint32 // 2
-	Hint    []byte // 3, HintSize bytes: hint of the ratchet key it was encrypted under
+	Hint    []byte // 3, HintSize bytes: of the ratchet and the identity key it was encrypted under
 	Resends uint32 // 4: how often it was encrypted again
 }
 
