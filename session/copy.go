@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -65,8 +66,11 @@ func (s *Sending) reached() bool {
 // sentHint is what a copy says of the keys that a message was encrypted under: the
 // first bytes of SHA-256 of the sending ratchet key and the identity key of the
 // device that it is for.
-func sentHint(ratchetKey, identity []byte) []byte {
-	return hint(slices.Concat(ratchetKey, identity))
+func sentHint(ratchetKey, identity []byte) (out [wire.HintSize]byte) {
+	var both [66]byte
+	h := sha256.Sum256(append(append(both[:0], ratchetKey...), identity...))
+	copy(out[:], h[:])
+	return out
 }
 
 // sent reads the loaded record "sent" of a message.

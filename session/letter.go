@@ -128,7 +128,7 @@ func (l *letter) seal(plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	copy(l.hint[:], sentHint(l.current.SenderKey(), l.remote.Bytes()))
+	l.hint = sentHint(l.current.SenderKey(), l.remote.Bytes())
 	l.index.Next = l.current
 	l.write()
 	if l.first = !l.known; l.first {

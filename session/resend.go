@@ -229,10 +229,11 @@ func (a *answer) copy() error {
 // one too many.
 func (a *answer) asks() error {
 	tr, err := a.t.trust(a.from)
+	asked := sentHint(a.dem.RatchetKey, tr.rec.Accepted)
 	switch {
 	case err != nil:
 		return alone(err)
-	case !bytes.Equal(a.to.Hint, sentHint(a.dem.RatchetKey, tr.rec.Accepted)):
+	case !bytes.Equal(a.to.Hint, asked[:]):
 		return fmt.Errorf("%w: not the keys it was sent under", ErrNoRetry)
 	case a.to.Resends >= maxRetries:
 		return fmt.Errorf("%w: answered too often", ErrNoRetry)
