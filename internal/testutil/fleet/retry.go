@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -69,7 +70,9 @@ func (w *world) answer(h *handset, l *letter) {
 	w.count["sent again"]++
 	first.asked++
 	require.LessOrEqual(w.t, first.asked, 5)
-	if now := h.current(l.from); old != nil && nameOf(old) != nameOf(now) {
+	// One that was of no use, as of a registration that is over, is not renewed by the request.
+	failed := old != nil && old.Sender != nil && bytes.Equal(old.Sender.PublicKey, w.ratchetKey(first))
+	if now := h.current(l.from); failed && nameOf(old) != nameOf(now) {
 		w.count["sessions reset"]++
 		at := resets{h, l.from}
 		require.GreaterOrEqual(w.t, w.now.Sub(w.resets[at]), time.Hour, "two resets within an hour")
