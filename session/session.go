@@ -9,6 +9,22 @@
 // PQXDH Key Agreement Protocol" (Revision 3), "The Double Ratchet Algorithm"
 // (Revision 4) and "The Sesame Algorithm" (Revision 2).
 //
+// # Where to begin
+//
+// Create or Open a Device, upload what Publish returns, and call Upkeep when Due
+// says so. An app with users gives Options a [Directory], and goes by users:
+//
+//   - Send encrypts for all their devices; Reconcile does what the server says is
+//     missing, and Accept says that it took the rest.
+//   - Decrypt reads, and Acknowledge says that the app has saved it.
+//   - RequestRetry asks for what could not be read, and Resend answers.
+//   - AcceptIdentity, Verify, Block, Rename and Forget are what people decide;
+//     Events and Received.Events tell them of what happened.
+//   - GenerateLink and Link give the account another device.
+//
+// Begin and Encrypt are for one device at a time, Update for what must be true
+// together.
+//
 // # Transactions of the app
 //
 // Where a store joins a transaction of the app's own (package sqlstore), the
