@@ -218,8 +218,8 @@ func TestKilledAtRandom(t *testing.T) {
 	require.Equal(t, slices.Compact(slices.Clone(shown)), shown, "shown twice")
 
 	texts := func(p *program) (texts []string) {
-		p.types(t, "/history", "/quit")
-		for _, line := range p.ends(t) {
+		p.types(t, "/history", "/nonsense")
+		for line := ""; !strings.HasPrefix(line, "there is no /nonsense"); line = p.sees(t, ".*")[0] {
 			if _, text, ok := strings.Cut(line, "ani: "); ok {
 				texts = append(texts, text)
 			} else if _, text, ok := strings.Cut(line, "to budi: "); ok {
@@ -230,6 +230,17 @@ func TestKilledAtRandom(t *testing.T) {
 		return texts
 	}
 	sent, read := texts(ani), texts(budi)
+	for range 100 { // budi may read it before ani knows that the relay has it
+		if slices.Contains(sent, "the end") {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+		sent = texts(ani)
+	}
+	for _, p := range []*program{ani, budi} {
+		p.types(t, "/quit")
+		p.ends(t)
+	}
 	require.Equal(t, sent, read)
 	require.Equal(t, slices.Compact(slices.Clone(read)), read, "saved twice")
 	require.NotEmpty(t, read)
