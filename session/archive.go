@@ -135,7 +135,7 @@ func (b *book) archived(i int) (*ratchet.Session, error) {
 // expired reports whether n was archived more than 30 days ago. Such a session
 // is not tried any more, and goes with the next commit.
 func expired(n *wire.ArchivedNote, now uint64) bool {
-	return now > n.ArchivedAt && now-n.ArchivedAt > uint64(archiveTime.Milliseconds())
+	return older(n.ArchivedAt, now, archiveTime)
 }
 
 // expire drops what expired.

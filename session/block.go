@@ -14,16 +14,16 @@ import (
 // Errors: ErrMalformed for a user name; keystore.ErrNewerFormat, ErrCorrupt,
 // those of the store. After an error nothing changed.
 func (d *Device) Block(ctx context.Context, user string, blocked bool) error {
-	a, err := Address{User: user, Device: 1}.canonical()
+	user, err := userName(user)
 	if err != nil {
 		return err
 	}
 	return d.run(ctx, "", func(t *Tx) error {
-		k := d.peerKey(a)
+		k := d.peerKey(Address{User: user})
 		if err := t.load(k); err != nil {
 			return err
 		}
-		p, err := t.peer(a.User)
+		p, err := t.peer(user)
 		if err != nil || p.Blocked == blocked {
 			return err
 		}

@@ -142,7 +142,7 @@ func (d *Device) Events(ctx context.Context) iter.Seq2[Event, error] {
 
 // eventExpired reports whether an event is past its time.
 func eventExpired(at time.Time, now uint64) bool {
-	return !at.IsZero() && now > uint64(at.UnixMilli()) && now-uint64(at.UnixMilli()) > uint64(eventTime.Milliseconds())
+	return !at.IsZero() && older(uint64(at.UnixMilli()), now, eventTime)
 }
 
 func readEvent(rec *keystore.Record) (Event, error) {

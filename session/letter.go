@@ -196,6 +196,5 @@ func stale(created int64, now uint64) bool {
 	if created < 0 || created > 1<<50 {
 		return false
 	}
-	at := uint64(created) * 1000
-	return now > at && now-at > uint64(staleAfter.Milliseconds())
+	return older(uint64(created)*1000, now, staleAfter)
 }

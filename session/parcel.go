@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/ratchet"
 )
 
 // A parcel is the part of a mailing that goes to one device.
@@ -54,7 +55,7 @@ func (p *parcel) open(m *mailing) {
 		}
 		return
 	case err == nil:
-		if err = ErrNoSession; unansweredTooLong(l) {
+		if err = ErrNoSession; unansweredTooLong(l.current, l.now) {
 			err = ErrStale
 		}
 	case !errors.Is(err, ErrNoSession):
@@ -93,19 +94,26 @@ func (p *parcel) usable() bool {
 	remote := p.letter.current.RemoteRegistrationID()
 	valid := remote >= 1 && remote <= maxRegistrationID
 	switch {
-	case unansweredTooLong(&p.letter):
+	case unansweredTooLong(p.letter.current, p.letter.now):
 		return false
 	case p.renew:
 		return valid && remote != p.listed
 	case p.listed == 0:
 		return valid
 	}
-	return remote == 0 || remote == p.listed // 0 in imported sessions
+	return registered(p.letter.current, p.listed)
 }
 
-func unansweredTooLong(l *letter) bool {
-	pending, unanswered := l.current.Pending()
-	return unanswered && stale(pending.Created, l.now)
+// registered reports whether a session is with the registration that a device has
+// now; imported ones may not say.
+func registered(s *ratchet.Session, listed uint32) bool {
+	remote := s.RemoteRegistrationID()
+	return remote == 0 || remote == listed
+}
+
+func unansweredTooLong(s *ratchet.Session, now uint64) bool {
+	pending, unanswered := s.Pending()
+	return unanswered && stale(pending.Created, now)
 }
 
 // seal encrypts plaintext, and lets go what is not needed any more. Room is the

@@ -17,9 +17,6 @@ func TestSES_02_Bolt(t *testing.T) {
 }
 
 func TestSTO_04_LivePeersBolt(t *testing.T) {
-	if raceEnabled {
-		t.Skip("nothing runs at once that does not in memory")
-	}
 	livePeers(t, func() keystore.Store { return openBolt(t, filepath.Join(t.TempDir(), "store")) })
 }
 

@@ -36,17 +36,17 @@ import (
 func (d *Device) Rename(ctx context.Context, from, to string) error {
 	var names [2]string
 	for i, name := range []string{from, to} {
-		a, err := Address{User: name, Device: 1}.canonical()
+		name, err := userName(name)
 		if err != nil {
 			return err
 		}
-		if a.User == d.address.User {
+		if name == d.address.User {
 			return fmt.Errorf("%w: own account renamed", ErrMalformed)
 		}
-		if id, err := wire.ParseServiceID(a.User); err == nil && id.PNI {
+		if id, err := wire.ParseServiceID(name); err == nil && id.PNI {
 			return fmt.Errorf("%w: sessions of a phone number's identity are no other's", ErrMalformed)
 		}
-		names[i] = a.User
+		names[i] = name
 	}
 	if names[0] == names[1] {
 		return nil
@@ -66,11 +66,11 @@ func (d *Device) Rename(ctx context.Context, from, to string) error {
 // store. After an error nothing changed, but for keystore.ErrCommitUnknown, after
 // which it is to be called again.
 func (d *Device) Forget(ctx context.Context, user string) error {
-	a, err := Address{User: user, Device: 1}.canonical()
+	user, err := userName(user)
 	if err != nil {
 		return err
 	}
-	return d.relocate(ctx, []string{a.User}, func(t *Tx) error { return (&relocation{t: t, from: a.User}).run() })
+	return d.relocate(ctx, []string{user}, func(t *Tx) error { return (&relocation{t: t, from: user}).run() })
 }
 
 // relocate runs f with the locks of all devices of users.

@@ -331,14 +331,7 @@ func (a *answer) result(m *Message) *Result {
 // sends reports whether a session is one to send on, and with the device that
 // there is now.
 func sends(s *ratchet.Session, device *wire.PeerDevice, now uint64) bool {
-	if s == nil || s.SenderKey() == nil {
-		return false
-	}
-	if remote := s.RemoteRegistrationID(); remote != 0 && remote != device.RegistrationID { // 0 in imported ones
-		return false
-	}
-	pending, unanswered := s.Pending()
-	return !unanswered || !stale(pending.Created, now)
+	return s != nil && s.SenderKey() != nil && registered(s, device.RegistrationID) && !unansweredTooLong(s, now)
 }
 
 // alone marks an error that is about one device, and not about the store or the

@@ -479,3 +479,24 @@ func resending(renewed bool) func(t *testing.T) (*side, run) {
 		})
 	}
 }
+
+// An answer that was given before is not given for a request about the message
+// that is under the same ratchet key now.
+func TestResendOfWhatWasSentUnderTheKeyAgain(t *testing.T) {
+	p := losing(t)
+	m, at := p.posts(t, p.alice, p.bob, "text")
+	p.bob.forget(t, aliceAddress.User)
+	request := p.bob.asks(t, p.alice, m, at, session.ReasonNoSession)
+	first := p.alice.resends(t, p.bob, request, at)
+	p.bob.reads(t, p.alice, first, "text")
+
+	k := p.alice.sentKey(at)
+	rec, err := wire.ParseSent(p.alice.load(t, k).Value[1:])
+	require.NoError(t, err)
+	rec.Recipients[0].Hint = hintOf(inner(t, m).RatchetKey, p.bob.Identity())
+	p.alice.put(t, k, wire.AppendSent(nil, &rec))
+	second := p.alice.resends(t, p.bob, request, at)
+	require.NotEqual(t, first, second)
+	require.Equal(t, second, p.alice.resends(t, p.bob, request, at), "the newest one")
+	p.bob.reads(t, p.alice, second, "text")
+}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -199,7 +198,7 @@ func (r *roster) peer() *Peer {
 
 // forgotten reports whether a device was gone for so long that it goes.
 func forgotten(p *wire.PeerDevice, now uint64) bool {
-	return p.StaleSince != 0 && now > p.StaleSince && now-p.StaleSince > uint64(staleTime/time.Millisecond)
+	return p.StaleSince != 0 && older(p.StaleSince, now, staleTime)
 }
 
 // forget removes the devices that were gone for long, and their sessions. What

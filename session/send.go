@@ -64,7 +64,9 @@ type Result struct {
 	RegistrationID uint32 // to be submitted with the message
 	Message        *Message
 	// Err is why there is no Message: ErrNoSession, ErrStale, ErrBlocked,
-	// ErrCorrupt, ErrExhausted, UntrustedIdentityError, DirectoryError.
+	// ErrCorrupt, ErrExhausted, UntrustedIdentityError, DirectoryError; after
+	// Reconcile also ErrMalformed, for an own device that cannot be told to whom
+	// the message was sent.
 	Err error
 
 	hint [wire.HintSize]byte // of the keys it was encrypted under

@@ -121,6 +121,9 @@ func (c *census) since(t uint64) uint64 { return c.now - min(t, c.now) }
 
 func milli(d time.Duration) uint64 { return uint64(d.Milliseconds()) }
 
+// older reports whether at is a time more than d before now.
+func older(at, now uint64, d time.Duration) bool { return now > at && now-at > milli(d) }
+
 // after returns t + d, or the last time there is a later one than.
 func after(t uint64, d time.Duration) uint64 {
 	return min(t, math.MaxInt64-milli(d)) + milli(d)

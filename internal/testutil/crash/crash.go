@@ -42,6 +42,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 )
 
@@ -130,7 +131,7 @@ func (k *killer) world(ctx context.Context, n uint64, start time.Time) error {
 	if err := k.makes(); err != nil {
 		return err
 	}
-	return try(func(t testing.TB) {
+	return testutil.Try("crash", func(t testing.TB) {
 		w := newWorld(t, k, rand.New(rand.NewPCG(k.o.Seed, 3+n)))
 		defer k.ends()
 		w.count, w.mirror.blind = k.report.Count, k.o.blind
@@ -158,39 +159,6 @@ func Steps(t testing.TB, store keystore.Store, n int, seed uint64) {
 		w.step()
 	}
 	w.finish()
-}
-
-// A failure is what a test finds where there is no test.
-type failure struct{ text string }
-
-func (f failure) Error() string { return f.text }
-
-// An asserter is a testing.TB for what fails by an error.
-type asserter struct {
-	testing.TB // nil
-	text       string
-}
-
-func (a *asserter) Helper()                           {}
-func (a *asserter) Name() string                      { return "crash" }
-func (a *asserter) Errorf(format string, args ...any) { a.text += fmt.Sprintf(format, args...) }
-func (a *asserter) FailNow()                          { panic(failure{a.text}) }
-func (a *asserter) Fatal(args ...any)                 { panic(failure{fmt.Sprint(args...)}) }
-func (a *asserter) Fatalf(format string, args ...any) { panic(failure{fmt.Sprintf(format, args...)}) }
-
-// try runs f, and returns what it found.
-func try(f func(testing.TB)) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case failure:
-			err = p
-		default:
-			panic(p)
-		}
-	}()
-	f(&asserter{})
-	return nil
 }
 
 // everything is all records of a store.

@@ -49,6 +49,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 )
 
 // Options say how much is done. The zero Options do nothing.
@@ -92,7 +94,7 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 	shown := start
 	for seed := o.Seed; report.Steps < o.Steps; seed++ {
 		at := 0
-		err := try(func(t testing.TB) {
+		err := testutil.Try("fleet", func(t testing.TB) {
 			w := newWorld(t, seed, everyone, 3, report.Count)
 			for at = 0; at < worldSteps && report.Steps < o.Steps && ctx.Err() == nil; at++ {
 				w.step()
@@ -130,39 +132,6 @@ func Steps(t testing.TB, n int, seed uint64) map[string]int {
 	}
 	w.finish()
 	return w.count
-}
-
-// A failure is what a test finds where there is no test.
-type failure struct{ text string }
-
-func (f failure) Error() string { return f.text }
-
-// An asserter is a testing.TB for what fails by an error.
-type asserter struct {
-	testing.TB // nil
-	text       string
-}
-
-func (a *asserter) Helper()                           {}
-func (a *asserter) Name() string                      { return "fleet" }
-func (a *asserter) Errorf(format string, args ...any) { a.text += fmt.Sprintf(format, args...) }
-func (a *asserter) FailNow()                          { panic(failure{a.text}) }
-func (a *asserter) Fatal(args ...any)                 { panic(failure{fmt.Sprint(args...)}) }
-func (a *asserter) Fatalf(format string, args ...any) { panic(failure{fmt.Sprintf(format, args...)}) }
-
-// try runs f, and returns what it found.
-func try(f func(testing.TB)) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case failure:
-			err = p
-		default:
-			panic(p)
-		}
-	}()
-	f(&asserter{})
-	return nil
 }
 
 // random is the source of all that is drawn from a seed.

@@ -63,12 +63,7 @@ func (p *testPerson) sendsNews(t *testing.T, to, text, news string) {
 // What is written on one device the other shows, too, and what comes, comes to
 // both; until one is removed.
 func TestSecondDevice(t *testing.T) {
-	r, ani, budi := twoPeople(t)
-	budi.arrives(t)
-	ani.sends(t, "budi", "one")
-	budi.hears(t, readEvent, "one")
-	budi.sends(t, "ani", "two")
-	ani.hears(t, readEvent, "two")
+	r, ani, budi := twoFriends(t)
 
 	laptop := ani.linked(t, r.url)
 	require.Equal(t, ani.device.Identity(), laptop.device.Identity())
@@ -150,14 +145,21 @@ func TestLinkGivenUp(t *testing.T) {
 	require.ErrorIs(t, err, errUnknown, "nobody of that name has a first device")
 }
 
-// Someone whose sessions are lost asks for what cannot be read, and reads it.
-func TestLostSession(t *testing.T) {
-	r, ani, budi := twoPeople(t)
+// twoFriends are two people, each of whom has read the other.
+func twoFriends(t *testing.T) (r *testRelay, ani, budi *testPerson) {
+	t.Helper()
+	r, ani, budi = twoPeople(t)
 	budi.arrives(t)
 	ani.sends(t, "budi", "one")
 	budi.hears(t, readEvent, "one")
 	budi.sends(t, "ani", "two")
 	ani.hears(t, readEvent, "two")
+	return r, ani, budi
+}
+
+// Someone whose sessions are lost asks for what cannot be read, and reads it.
+func TestLostSession(t *testing.T) {
+	r, ani, budi := twoFriends(t)
 
 	require.NoError(t, budi.device.Forget(t.Context(), ani1.User))
 	ani.sends(t, "budi", "three")
@@ -180,12 +182,7 @@ func TestLostSession(t *testing.T) {
 // A relay that makes a message unreadable, and delivers it as it was, too, has
 // it sent again; it is shown once.
 func TestAskedForNothing(t *testing.T) {
-	r, ani, budi := twoPeople(t)
-	budi.arrives(t)
-	ani.sends(t, "budi", "one")
-	budi.hears(t, readEvent, "one")
-	budi.sends(t, "ani", "two")
-	ani.hears(t, readEvent, "two")
+	r, ani, budi := twoFriends(t)
 
 	ani.sends(t, "budi", "three")
 	box := r.relay.mail.boxes[budi1]
@@ -215,12 +212,7 @@ func TestForgedRequest(t *testing.T) {
 
 // Whoever asks for a message and is gone does not hold up the rest.
 func TestAskedAndGone(t *testing.T) {
-	r, ani, budi := twoPeople(t)
-	budi.arrives(t)
-	ani.sends(t, "budi", "one")
-	budi.hears(t, readEvent, "one")
-	budi.sends(t, "ani", "two")
-	ani.hears(t, readEvent, "two")
+	r, ani, budi := twoFriends(t)
 	require.NoError(t, budi.device.Forget(t.Context(), ani1.User))
 	ani.sends(t, "budi", "three")
 	budi.receives(t, askedEvent)

@@ -11,12 +11,7 @@ import (
 func TestStopWhileResending(t *testing.T) {
 	errStop := errors.New("stop")
 	for stop := range 10 {
-		r, ani, budi := twoPeople(t)
-		budi.arrives(t)
-		ani.sends(t, "budi", "one")
-		budi.hears(t, readEvent, "one")
-		budi.sends(t, "ani", "two")
-		ani.hears(t, readEvent, "two")
+		r, ani, budi := twoFriends(t)
 		require.NoError(t, budi.device.Forget(t.Context(), ani1.User))
 		ani.sends(t, "budi", "three")
 		budi.receives(t, askedEvent)
