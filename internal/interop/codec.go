@@ -19,7 +19,13 @@ const (
 	KindKyberPreKeyRecord      Kind = "kyberPreKeyRecord"
 	KindSessionRecord          Kind = "sessionRecord"
 	KindSenderKeyRecord        Kind = "senderKeyRecord"
-	KindServiceIDString        Kind = "serviceIdString" // each written as serviceIdFixed
+	KindSenderKeyMessage       Kind = "senderKeyMessage"
+	KindSenderKeyDistribution  Kind = "senderKeyDistributionMessage"
+	KindServerCertificate      Kind = "serverCertificate"
+	KindSenderCertificate      Kind = "senderCertificate"
+	KindSealedContent          Kind = "sealedContent"        // what is in a sealed envelope
+	KindScannableFingerprint   Kind = "scannableFingerprint" // any bytes, as they are
+	KindServiceIDString        Kind = "serviceIdString"      // each written as serviceIdFixed
 	KindServiceIDBinary        Kind = "serviceIdBinary"
 	KindServiceIDFixed         Kind = "serviceIdFixed"
 )
@@ -45,6 +51,20 @@ type Fields struct {
 	LocalRegistrationID              uint32
 	RemoteRegistrationID             uint32
 	Usable                           bool
+
+	// Sender keys. The ciphertext of a message is its Body.
+	DistributionID     string
+	ChainID, Iteration uint32
+	ChainKey           Hex
+
+	// Sealed sender. Certificate is what a certificate's signature covers, or
+	// the sender certificate of a content; Timestamp is when one expires.
+	Certificate, Server Hex
+	UUID                string
+	E164                *string
+	Type                int
+	Hint                uint32
+	Group               *Hex
 }
 
 // BuildOptions are the parts of what Build makes.
@@ -75,11 +95,26 @@ type BuildOptions struct {
 	SenderIdentity   Hex    `json:"senderIdentity"`
 	ReceiverIdentity Hex    `json:"receiverIdentity"`
 	PQRatchet        Hex    `json:"pqRatchet"`
+
+	// senderKeyMessage, with Version, Ciphertext and the Private signing key;
+	// senderKeyDistributionMessage, with Version and the Public one.
+	DistributionID string `json:"distributionId,omitempty"`
+	ChainID        uint32 `json:"chainId"`
+	Iteration      uint32 `json:"iteration"`
+	ChainKey       Hex    `json:"chainKey"`
+
+	// senderCertificate, with Device, Timestamp (when it expires), the Public
+	// identity key and the server's Private one. A serverCertificate has KeyID,
+	// Public, and the trust root's Private.
+	UUID   string  `json:"uuid,omitempty"`
+	E164   *string `json:"e164,omitempty"`
+	Server Hex     `json:"server,omitempty"`
 }
 
 // SendBuild has the official library make a privateKey, identityKeyPair (of
 // Private, if given), signalMessage, decryptionErrorMessage, plaintextContent,
-// preKeyRecord, signedPreKeyRecord or kyberPreKeyRecord.
+// preKeyRecord, signedPreKeyRecord, kyberPreKeyRecord, senderKeyMessage,
+// senderKeyDistributionMessage, serverCertificate or senderCertificate.
 func (p *Peer) SendBuild(kind Kind, o BuildOptions) Parsing {
 	return Parsing{p.Send("build", struct {
 		Kind Kind `json:"kind"`

@@ -95,6 +95,61 @@ const kinds = {
     },
   },
   senderKeyRecord: { parse: (b) => lib.SenderKeyRecord.deserialize(b), fields: {} },
+  senderKeyMessage: {
+    parse: (b) => lib.SenderKeyMessage.deserialize(b),
+    fields: {
+      distributionId: (m) => m.distributionId(),
+      chainId: (m) => m.chainId(),
+      iteration: (m) => m.iteration(),
+      body: (m) => m.ciphertext(),
+    },
+  },
+  senderKeyDistributionMessage: {
+    parse: (b) => lib.SenderKeyDistributionMessage.deserialize(b),
+    fields: {
+      distributionId: (m) => m.distributionId(),
+      chainId: (m) => m.chainId(),
+      iteration: (m) => m.iteration(),
+      chainKey: (m) => m.chainKey(),
+    },
+  },
+  serverCertificate: {
+    parse: (b) => lib.ServerCertificate.deserialize(b),
+    fields: {
+      keyId: (c) => c.keyId(),
+      public: (c) => bytesOf(c.key()),
+      certificate: (c) => c.certificateData(),
+      signature: (c) => c.signature(),
+    },
+  },
+  senderCertificate: {
+    parse: (b) => lib.SenderCertificate.deserialize(b),
+    fields: {
+      uuid: (c) => c.senderUuid(),
+      e164: (c) => c.senderE164(),
+      deviceId: (c) => c.senderDeviceId(),
+      public: (c) => bytesOf(c.key()),
+      timestamp: (c) => c.expiration(),
+      server: (c) => bytesOf(c.serverCertificate()),
+      certificate: (c) => c.certificate(),
+      signature: (c) => c.signature(),
+    },
+  },
+  sealedContent: {
+    parse: (b) => lib.UnidentifiedSenderMessageContent.deserialize(b),
+    fields: {
+      type: (m) => m.msgType(),
+      body: (m) => m.contents(),
+      certificate: (m) => bytesOf(m.senderCertificate()),
+      hint: (m) => m.contentHint(),
+      group: (m) => m.groupId(),
+    },
+  },
+  scannableFingerprint: {
+    parse: (b) => lib.ScannableFingerprint._fromBuffer(b),
+    write: (f) => f.toBuffer(),
+    fields: {},
+  },
   serviceIdString: {
     parse: (b) => lib.ServiceId.parseFromServiceIdString(b.toString('latin1')),
     ...serviceId,
@@ -121,6 +176,17 @@ const builders = {
     lib.SignedPreKeyRecord.new(r.keyId, r.timestamp, pub(r.public), priv(r.private), bytes(r.signature)),
   kyberPreKeyRecord: (r) =>
     lib.KyberPreKeyRecord.new(r.keyId, r.timestamp, lib.KEMKeyPair.generate(), bytes(r.signature)),
+  senderKeyMessage: (r) =>
+    lib.SenderKeyMessage._new(
+      r.version, r.distributionId, r.chainId, r.iteration, bytes(r.ciphertext), priv(r.private)),
+  senderKeyDistributionMessage: (r) =>
+    lib.SenderKeyDistributionMessage._new(
+      r.version, r.distributionId, r.chainId, r.iteration, bytes(r.chainKey), pub(r.public)),
+  serverCertificate: (r) => lib.ServerCertificate.new(r.keyId, pub(r.public), priv(r.private)),
+  senderCertificate: (r) =>
+    lib.SenderCertificate.new(
+      r.uuid, r.e164 ?? null, r.device, pub(r.public), r.timestamp,
+      lib.ServerCertificate.deserialize(bytes(r.server)), priv(r.private)),
 };
 
 export const pub = (h) => lib.PublicKey.deserialize(bytes(h));

@@ -20,6 +20,9 @@ async function load() {
   return { version: manifest.version, lib: module.PublicKey ? module : module.default };
 }
 
+// part loads another module of the package, by its name in the package's dist.
+export const part = (module) => import(pathToFileURL(join(home, 'dist', `${module}.js`)).href);
+
 export let version = '';
 export let lib;
 export let missing = '';

@@ -8,7 +8,7 @@ const parties = new Map();
 
 // The local address follows the remote one: since 0.91 where field 6 is written
 // or begins a session, since 0.93 everywhere.
-const local = (p) => (since(0, 91) ? [p.address] : []);
+export const local = (p) => (since(0, 91) ? [p.address] : []);
 const local93 = (p) => (since(0, 93) ? [p.address] : []);
 // Releases in which the new ratchet was optional ask for it.
 const ratchet = lib?.UsePQRatchet ? [lib.UsePQRatchet.Yes] : [];

@@ -44,7 +44,7 @@ if (missing) {
   await write({ missing });
 } else {
   // Their classes extend the library's, so they can only be loaded with it.
-  for (const module of ['./codecs.mjs', './party.mjs', './groups.mjs', './retry.mjs']) {
+  for (const module of ['codecs', 'party', 'groups', 'retry', 'sealed', 'fingerprint', 'mac'].map((m) => `./${m}.mjs`)) {
     Object.assign(ops, (await import(module)).ops);
   }
   await write({ ready: true, version, node: process.version });
