@@ -177,6 +177,7 @@ var (
 	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
 	roundLinks       = value(wire.ParseLinks, wire.AppendLinks)
 	roundLink        = value(wire.ParseLink, wire.AppendLink)
+	roundGroup       = value(wire.ParseGroup, wire.AppendGroup)
 	roundRetry       = value(wire.ParseRetry, wire.AppendRetry)
 	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
 	roundSenderKey   = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
@@ -326,6 +327,17 @@ func retryAnswerFields() []fld {
 
 func retryRequestFields() []fld { return []fld{num64(1, 1<<41), num32(2, 5), num64(3, 1<<64-1)} }
 
+func groupFields() []fld {
+	return []fld{raw(1, []byte("alice")).many(), raw(1, []byte("bøb")).many(), raw(2, seq(16)).must(), num32(3, 1<<31-1), num64(4, 1<<41),
+		sub(5, groupDeviceFields()).many(), sub(5, nil).many(), sub(6, groupKeyFields()).many(), sub(6, nil).many()}
+}
+
+func groupDeviceFields() []fld { return []fld{raw(1, []byte("alice")), num32(2, 127)} }
+
+func groupKeyFields() []fld {
+	return []fld{raw(1, []byte("alice")), num32(2, 127), num32(3, 16380), raw(4, key33(1)), raw(5, seq(32)), num64(6, 1<<41), num32(7, 1)}
+}
+
 func peerDeviceFields() []fld { return []fld{num32(1, 127), num32(2, 16380), num64(3, 1<<41)} }
 
 // deviceCodecs are the bodies of a Device's own records.
@@ -348,6 +360,9 @@ func deviceCodecs() []codec {
 		{name: "Retry/Request", fields: retryRequestFields(), frame: in(nil, 2), round: roundRetry},
 		{name: "Retry/Answer", fields: retryAnswerFields(), frame: in(nil, 7), round: roundRetry},
 		{name: "Peer/Device", fields: peerDeviceFields(), frame: in(nil, 1), round: roundPeer},
+		{name: "Group", fields: groupFields(), round: roundGroup, limit: wire.MaxDeviceRecord},
+		{name: "Group/Device", fields: groupDeviceFields(), frame: in(nil, 5, raw(2, seq(16))), round: roundGroup},
+		{name: "Group/Key", fields: groupKeyFields(), frame: in(nil, 6, raw(2, seq(16))), round: roundGroup},
 		{name: "Sent", fields: sentFields(), round: roundSent, limit: wire.MaxDeviceRecord},
 		{name: "Sent/Recipient", fields: recipientFields(), frame: in(nil, 4), round: roundSent},
 	}

@@ -178,7 +178,7 @@ func FuzzLink(f *testing.F) { fuzz(f, nil, roundLink, roundLinks) }
 
 // FuzzDeviceRecords is about what a Device keeps of others, and of itself.
 func FuzzDeviceRecords(f *testing.F) {
-	fuzz(f, nil, roundPeer, roundSent, roundRetry, roundSelf, roundNextIDs, roundStored, roundUpkeep, roundAccepted,
+	fuzz(f, nil, roundPeer, roundSent, roundRetry, roundGroup, roundSelf, roundNextIDs, roundStored, roundUpkeep, roundAccepted,
 		roundStaged, roundEvent, roundIndex)
 }
 
