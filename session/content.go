@@ -30,6 +30,10 @@ type Content struct {
 	// SyncTo says that another device of the own account sent this to the user
 	// or the group of that name. In what anybody else sent it is empty.
 	SyncTo string
+	// Distribution is a sender-key distribution message, which package group makes
+	// and takes. It counts only in a message of a session: a copy for the own other
+	// devices, with SyncTo, has none.
+	Distribution []byte
 }
 
 // Bytes returns the encoding of c, without padding: what Encrypt takes with
@@ -43,11 +47,11 @@ func (c *Content) Bytes() []byte {
 	if seconds := min(max(c.Timer, 0), maxTimer) / time.Second; seconds != 0 || c.TimerVersion != 0 {
 		out.Timer = &wire.Timer{Seconds: uint32(seconds), Version: c.TimerVersion}
 	}
-	inner := wire.AppendContent(nil, &out)
 	if c.SyncTo == "" {
-		return inner
+		out.Distribution = c.Distribution
+		return wire.AppendContent(nil, &out)
 	}
-	return wrapSync(inner, c.SyncTo)
+	return wrapSync(wire.AppendContent(nil, &out), c.SyncTo)
 }
 
 // wrapSync wraps an encoded Content for the own other devices.
@@ -65,7 +69,7 @@ func (d *Device) plaintext(c *Content, sentAt uint64) ([]byte, error) {
 		return nil, fmt.Errorf("%w: no content", ErrMalformed)
 	case c.SyncTo != "":
 		return nil, fmt.Errorf("%w: content that is a copy", ErrMalformed)
-	case !d.opts.Content && (!c.SentAt.IsZero() || c.Timer != 0 || c.TimerVersion != 0):
+	case !d.opts.Content && (!c.SentAt.IsZero() || c.Timer != 0 || c.TimerVersion != 0 || len(c.Distribution) > 0):
 		return nil, fmt.Errorf("%w: more than a body", ErrMalformed)
 	case !d.opts.Content:
 		return c.Body, nil
@@ -78,14 +82,21 @@ func (d *Device) plaintext(c *Content, sentAt uint64) ([]byte, error) {
 }
 
 // synced returns what the own other devices get in place of a plaintext that
-// was sent to a user or group: that it was, and the plaintext; in raw mode the
-// same bytes. The error is ErrMalformed for what is no name.
+// was sent to a user or group: that it was, and the plaintext without a
+// Distribution; in raw mode the same bytes. The error is ErrMalformed for what is
+// no name.
 func (d *Device) synced(plaintext []byte, to string) ([]byte, error) {
 	switch {
 	case !d.opts.Content:
 		return plaintext, nil
 	case to == "", len(to) > maxUser, !utf8.ValidString(to):
 		return nil, fmt.Errorf("%w: name of %d bytes for a copy", ErrMalformed, len(to))
+	}
+	if c, err := wire.ParseContent(plaintext); err != nil {
+		return nil, err
+	} else if c.Distribution != nil {
+		c.Distribution = nil
+		plaintext = wire.AppendContent(nil, c)
 	}
 	return wrapSync(plaintext, to), nil
 }
@@ -123,7 +134,7 @@ func readContent(plaintext []byte) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
-	to := ""
+	to, distribution := "", stored.Distribution
 	if sync := stored.Sync; sync != nil {
 		if sync.Recipient == "" || len(sync.Recipient) > maxUser {
 			return nil, fmt.Errorf("%w: copy of a message to nobody", ErrMalformed)
@@ -134,9 +145,9 @@ func readContent(plaintext []byte) (*Content, error) {
 		if stored.Sync != nil {
 			return nil, fmt.Errorf("%w: copy of a copy", ErrMalformed)
 		}
-		to = sync.Recipient
+		to, distribution = sync.Recipient, nil
 	}
-	c := &Content{Body: stored.Body, SentAt: moment(min(stored.SentAt, math.MaxInt64)), SyncTo: to}
+	c := &Content{Body: stored.Body, SentAt: moment(min(stored.SentAt, math.MaxInt64)), SyncTo: to, Distribution: distribution}
 	if t := stored.Timer; t != nil {
 		c.Timer, c.TimerVersion = time.Duration(t.Seconds)*time.Second, t.Version
 	}

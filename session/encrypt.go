@@ -22,6 +22,10 @@ type MessageType byte
 const (
 	TypeSignal MessageType = MessageType(wire.TypeSignal) // within a session
 	TypePreKey MessageType = MessageType(wire.TypePreKey) // begins a session
+	// TypeSealed is an envelope of package sealed, in one piece for one device.
+	TypeSealed MessageType = 6
+	// TypeSenderKey is a message of package group, to all who have the sender key.
+	TypeSenderKey MessageType = MessageType(wire.TypeSenderKey)
 	// TypePlaintext asks for a message again that could not be decrypted. It is
 	// not encrypted, and says nothing that whoever carries the messages does not
 	// know. RequestRetry makes one, Resend takes it.

@@ -1,10 +1,12 @@
 package session
 
 import (
+	"crypto/sha256"
 	"errors"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/ratchet"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // A parcel is the part of a mailing that goes to one device.
@@ -24,6 +26,8 @@ type parcel struct {
 
 	registrationID uint32
 	hint           [wire.HintSize]byte
+	identity       keys.IdentityKey
+	session        [32]byte // SHA-256 of the base key
 	message        *Message
 	err            error
 
@@ -35,7 +39,7 @@ func (p *parcel) own(d *Device) bool { return p.to.User == d.address.User }
 
 // result is what became of it.
 func (p *parcel) result() Result {
-	r := Result{To: p.to, Message: p.message, Err: p.err, hint: p.hint}
+	r := Result{To: p.to, Message: p.message, Err: p.err, Identity: p.identity, Session: p.session, hint: p.hint}
 	if r.RegistrationID = p.listed; p.message != nil {
 		r.RegistrationID = p.registrationID
 	}
@@ -129,7 +133,7 @@ func (p *parcel) seal(plaintext []byte, room *[]byte) {
 		}
 		return
 	}
-	p.hint = p.letter.hint
+	p.hint, p.identity, p.session = p.letter.hint, p.letter.remote, sha256.Sum256(p.letter.current.BaseKey())
 	if !p.replaces() {
 		p.letter.current, p.letter.index = nil, wire.SessionIndex{}
 	}

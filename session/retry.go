@@ -131,7 +131,7 @@ func (d *Device) describe(from Address, m *Message, sentAt time.Time, cause erro
 	switch {
 	case m == nil:
 		return none, fmt.Errorf("%w: no message", ErrMalformed)
-	case m.Type != TypeSignal && m.Type != TypePreKey:
+	case m.Type != TypeSignal && m.Type != TypePreKey && m.Type != TypeSenderKey:
 		return none, fmt.Errorf("%w: message type %d", ErrNoRetry, m.Type)
 	case ReasonOf(cause) == 0:
 		return none, fmt.Errorf("%w: no reason for one", ErrNoRetry)
@@ -141,8 +141,8 @@ func (d *Device) describe(from Address, m *Message, sentAt time.Time, cause erro
 		return none, fmt.Errorf("%w: no time of sending", ErrMalformed)
 	}
 	dem, err := wire.NewDecryptionErrorMessage(m.Bytes, wire.MessageType(m.Type), uint64(sentAt.UnixMilli()), from.Device)
-	if err != nil {
-		return none, err
+	if err != nil || dem.RatchetKey == nil {
+		return dem, err
 	}
 	if _, err := keys.ParsePublicKey(dem.RatchetKey); err != nil {
 		return none, err

@@ -271,7 +271,7 @@ func TestRequestRetryRefuses(t *testing.T) {
 		{aliceAddress, m, at, session.ErrMalformed, session.ErrNoRetry},
 		{aliceAddress, m, at, errInjected, session.ErrNoRetry},
 		{aliceAddress, &session.Message{Type: session.TypePlaintext, Bytes: m.Bytes}, at, session.ErrAuth, session.ErrNoRetry},
-		{aliceAddress, &session.Message{Type: 7, Bytes: m.Bytes}, at, session.ErrAuth, session.ErrNoRetry},
+		{aliceAddress, &session.Message{Type: session.TypeSealed, Bytes: m.Bytes}, at, session.ErrAuth, session.ErrNoRetry},
 		{bobAddress, m, at, session.ErrAuth, session.ErrNoRetry},
 		{aliceAddress, nil, at, session.ErrAuth, session.ErrMalformed},
 		{aliceAddress, &session.Message{Type: session.TypeSignal, Bytes: m.Bytes[:5]}, at, session.ErrAuth, session.ErrMalformed},

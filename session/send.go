@@ -10,6 +10,7 @@ import (
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // SendOptions are the choices of one Send. The zero value, like nil, is the
@@ -26,6 +27,23 @@ type SendOptions struct {
 	// Expires is when the copy that is kept for retries goes, if that is before
 	// Options.RetryFor is over; zero is not.
 	Expires time.Time
+
+	// Shared and Seal are for packages above this one; nil is none.
+	//
+	// With Shared, the message is encrypted once for all devices of users, as
+	// package group does; other devices of the own account get a copy of their
+	// own. It is called within the operation, when the Gate was asked about each of
+	// these devices, perhaps again on a new Tx, with them and the plaintext,
+	// padded, and must not write to either. Of a device, To, RegistrationID,
+	// Identity and Session are set, and Err where it gets nothing. What is returned
+	// is the Message of all the others; an error is that of Send. No session is
+	// begun or changed.
+	Shared func(t *Tx, devices []Result, plaintext []byte) (*Message, error)
+	// Seal is called within the operation, perhaps again, with what is about to be
+	// given out, of Reconcile only those Results that are new, and may replace
+	// their Messages and set the Envelope. An error is that of the operation, and
+	// nothing changed.
+	Seal func(*Sending) error
 }
 
 // A Sending is a message on its way to all devices of some users: what is to be
@@ -41,6 +59,9 @@ type Sending struct {
 	SentAt time.Time
 	// Results are one for each device, in the order of their addresses.
 	Results []Result
+	// Envelope, if it is set, is to be submitted once for all Results that have
+	// neither Message nor Err; SendOptions.Seal made it.
+	Envelope []byte
 
 	from    Address
 	sentAt  uint64
@@ -68,6 +89,11 @@ type Result struct {
 	// Reconcile also ErrMalformed, for an own device that cannot be told to whom
 	// the message was sent.
 	Err error
+	// Identity is whose the device is: the accepted key, for which the message was
+	// encrypted; zero where there is none. Session names the session with it: SHA-256
+	// of its base key; zero is none.
+	Identity keys.IdentityKey
+	Session  [32]byte
 
 	hint [wire.HintSize]byte // of the keys it was encrypted under
 }

@@ -281,6 +281,10 @@ func (d *Device) Address() Address { return d.address }
 // Identity returns the device's own identity key.
 func (d *Device) Identity() keys.IdentityKey { return d.identity.Public() }
 
+// IdentityKeyPair returns the device's own identity key pair, for what is done
+// with it beside sessions, such as package sealed.
+func (d *Device) IdentityKeyPair() *keys.IdentityKeyPair { return d.identity }
+
 // RegistrationID returns the device's registration id.
 func (d *Device) RegistrationID() uint32 { return d.regID }
 

@@ -225,15 +225,16 @@ func (t *Tx) Decrypt(from Address, m *Message, o *DecryptOptions) (*Received, er
 // Staged returns the message of a sender whose inner bytes are these, when it
 // is staged, with Redelivered set; nil when it is not. Errors are
 // ErrDuplicate for one that was acknowledged in the last days or is past its
-// expiry, ErrCorrupt and those of the store.
-func (t *Tx) Staged(from Address, inner []byte) (*Received, error) {
+// expiry, ErrCorrupt and those of the store. Records beside it come with the same
+// Load.
+func (t *Tx) Staged(from Address, inner []byte, beside ...keystore.Key) (*Received, error) {
 	from, err := from.canonical()
 	if err != nil {
 		return nil, err
 	}
 	id := messageID(from, inner)
 	k := t.d.stagedKey(from.User, id)
-	if err := t.load(k); err != nil {
+	if err := t.Load(append([]keystore.Key{k}, beside...)...); err != nil {
 		return nil, err
 	}
 	r, err := t.again(k, id)
@@ -249,11 +250,11 @@ func (t *Tx) Staged(from Address, inner []byte) (*Received, error) {
 
 // Stage stores a message that a feature decrypted, of which inner are the bytes
 // that no one can change, until it is acknowledged: what Decrypt does with its
-// own. R has From, Identity, Accepted, Plaintext and perhaps Expires and
-// Events; Stage sets ID, ReceivedAt, Content and Note, and adds events of the
-// gate: f makes it anew when it runs again. One that is staged already is
-// ErrDuplicate, and with Options.Content a Plaintext, here without padding, that
-// is none ErrMalformed.
+// own. R has From, Identity, Plaintext and perhaps Expires and Events; Stage sets
+// ID, Accepted, ReceivedAt, Content and Note, and adds events of the gate: f
+// makes it anew when it runs again. An identity key that nobody accepted yet stays
+// so. A message that is staged already is ErrDuplicate, and with Options.Content a
+// Plaintext, here without padding, that is none ErrMalformed.
 func (t *Tx) Stage(r *Received, inner []byte) error {
 	if r == nil {
 		return fmt.Errorf("%w: no message", ErrMalformed)
@@ -270,5 +271,11 @@ func (t *Tx) Stage(r *Received, inner []byte) error {
 	if t.has(k) {
 		return ErrDuplicate
 	}
+	tr, err := t.trust(from)
+	if err != nil {
+		return err
+	}
+	r.Accepted = !r.Identity.IsZero() && r.Identity.Equal(tr.acceptedKey())
+	t.check(t.d.identityKey(from))
 	return t.stage(r)
 }
