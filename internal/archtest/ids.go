@@ -28,12 +28,12 @@ var tested = []series{
 	{"SIZ", [][2]int{{1, 1}}},
 	{"STO", [][2]int{{1, 15}}},
 	{"MEM", [][2]int{{1, 4}}},
-	{"TIM", [][2]int{{1, 1}}},
+	{"TIM", [][2]int{{1, 1}, {3, 3}}},
 	{"RNG", [][2]int{{1, 3}}},
 }
 
 // fuzzed lists the numbers of the fuzz targets, such as FuzzF03SignalMessage.
-var fuzzed = [][2]int{{1, 4}, {7, 7}, {15, 18}, {20, 21}, {24, 24}, {31, 31}}
+var fuzzed = [][2]int{{1, 4}, {7, 7}, {15, 18}, {20, 21}, {24, 24}, {31, 31}, {34, 34}}
 
 var testFunc = regexp.MustCompile(`(?m)^func (Test|Fuzz)(\w+)\(`)
 

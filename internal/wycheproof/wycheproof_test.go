@@ -35,7 +35,8 @@ type vector struct {
 
 	Public, Private, Shared hexBytes // X25519
 	Msg, Sig                hexBytes // Ed25519
-	Key, IV, CT             hexBytes // AES-CBC
+	Key, IV, CT             hexBytes // AES-CBC, AES-GCM-SIV
+	AAD, Tag                hexBytes // AES-GCM-SIV
 	Seed, EK, DK, M, C, K   hexBytes // ML-KEM
 }
 

@@ -86,6 +86,13 @@ func TestKEM_08_NoSecretBranch(t *testing.T) {
 	requireClean(t, "-check", "branch", "-list", "circl.txt", "-package", circl)
 }
 
+// TestTIM_03_NoSecretBranch: internal/gcmsiv neither divides nor branches on
+// secrets. Tables to look them up in would be globals, and it has none.
+func TestTIM_03_NoSecretBranch(t *testing.T) {
+	const gcmsiv = "github.com/gembok-e2ee/gembok/internal/gcmsiv"
+	requireClean(t, "-check", "division,branch", "-list", "gcmsiv.txt", "-package", gcmsiv)
+}
+
 // TestFinds: the program sees what it is there for, in every processor's code.
 func TestFinds(t *testing.T) {
 	for _, arch := range archs() {
