@@ -21,6 +21,11 @@ type Address struct {
 // String returns user and device with a dot between them.
 func (a Address) String() string { return a.User + "." + strconv.FormatUint(uint64(a.Device), 10) }
 
+// Canonical returns the one spelling of a under which records are kept: a service
+// id in lower case, any other name as it is. The error is ErrMalformed for what is
+// no address.
+func (a Address) Canonical() (Address, error) { return a.canonical() }
+
 // canonical returns the one spelling under which records are kept.
 func (a Address) canonical() (Address, error) {
 	if a.User == "" || len(a.User) > maxUser || !utf8.ValidString(a.User) {

@@ -198,7 +198,7 @@ func (in *inbound) run(t *Tx) (*Received, error) {
 		return r, in.require(r.Identity)
 	}
 	if r, err = in.decrypt(); err != nil {
-		return nil, in.late(err)
+		return nil, t.late(in.id, err)
 	}
 	r.ID, r.From, r.Expires = in.id, in.from, in.opts.Expires
 	if err := in.d.strip(r); err != nil {
@@ -209,11 +209,11 @@ func (in *inbound) run(t *Tx) (*Received, error) {
 
 // late makes the failure of a message that was acknowledged before an
 // ErrDuplicate: its session may be gone, and it need not be sent again.
-func (in *inbound) late(err error) error {
+func (t *Tx) late(id MessageID, err error) error {
 	if errors.Is(err, ErrDuplicate) {
 		return err
 	}
-	known, loadErr := in.t.acknowledged(in.id)
+	known, loadErr := t.acknowledged(id)
 	switch {
 	case loadErr != nil: // nobody knows; the message may be tried again
 		return loadErr

@@ -268,6 +268,9 @@ var operations = []operation{
 				if _, err := tx.Staged(aliceAddress, []byte("inner")); err != nil {
 					return err
 				}
+				if err := tx.Late(aliceAddress, []byte("inner"), nil); err != nil {
+					return err
+				}
 				if err := tx.Check(draft); err != nil {
 					return err
 				}

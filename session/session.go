@@ -285,6 +285,9 @@ func (d *Device) Identity() keys.IdentityKey { return d.identity.Public() }
 // with it beside sessions, such as package sealed.
 func (d *Device) IdentityKeyPair() *keys.IdentityKeyPair { return d.identity }
 
+// ContentMode reports whether plaintexts are Contents: Options.Content.
+func (d *Device) ContentMode() bool { return d.opts.Content }
+
 // RegistrationID returns the device's registration id.
 func (d *Device) RegistrationID() uint32 { return d.regID }
 

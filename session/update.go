@@ -223,10 +223,10 @@ func (t *Tx) Decrypt(from Address, m *Message, o *DecryptOptions) (*Received, er
 }
 
 // Staged returns the message of a sender whose inner bytes are these, when it
-// is staged, with Redelivered set; nil when it is not. Errors are
-// ErrDuplicate for one that was acknowledged in the last days or is past its
-// expiry, ErrCorrupt and those of the store. Records beside it come with the same
-// Load.
+// is staged, with Redelivered set; nil when it is not. Errors are ErrDuplicate
+// for one that is past its expiry, ErrCorrupt and those of the store. Records
+// beside it come with the same Load. One that was acknowledged is not staged any
+// more: who cannot decrypt it asks Late.
 func (t *Tx) Staged(from Address, inner []byte, beside ...keystore.Key) (*Received, error) {
 	from, err := from.canonical()
 	if err != nil {
@@ -237,15 +237,18 @@ func (t *Tx) Staged(from Address, inner []byte, beside ...keystore.Key) (*Receiv
 	if err := t.Load(append([]keystore.Key{k}, beside...)...); err != nil {
 		return nil, err
 	}
-	r, err := t.again(k, id)
-	if r != nil || err != nil {
-		return r, err
+	return t.again(k, id)
+}
+
+// Late returns what is wrong with a message of a sender that a feature could not
+// decrypt because of err: ErrDuplicate when one of these inner bytes was
+// acknowledged in the last days, so that it need not be sent again, else err.
+func (t *Tx) Late(from Address, inner []byte, err error) error {
+	from, addressErr := from.canonical()
+	if addressErr != nil {
+		return addressErr
 	}
-	known, err := t.acknowledged(id)
-	if err == nil && known {
-		err = ErrDuplicate
-	}
-	return nil, err
+	return t.late(messageID(from, inner), err)
 }
 
 // Stage stores a message that a feature decrypted, of which inner are the bytes

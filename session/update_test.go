@@ -143,6 +143,9 @@ func TestUpdateFailures(t *testing.T) {
 			refused(t, err, session.ErrMalformed)
 			_, err = tx.Staged(a, nil)
 			refused(t, err, session.ErrMalformed)
+			refused(t, tx.Late(a, nil, session.ErrAuth), session.ErrMalformed)
+			_, err = a.Canonical()
+			refused(t, err, session.ErrMalformed)
 			refused(t, tx.Stage(&session.Received{From: a}, nil), session.ErrMalformed)
 			return nil
 		}))
@@ -211,6 +214,9 @@ func TestStage(t *testing.T) {
 			if r, err = tx.Staged(at[0], inner); r != nil || err != nil {
 				return err
 			}
+			if err = tx.Late(at[0], inner, nil); err != nil {
+				return err
+			}
 			r = &session.Received{From: at[0], Identity: others[0].Identity(), Plaintext: []byte(large), Expires: p.now.Add(time.Hour)}
 			return tx.Stage(r, inner)
 		})
@@ -225,6 +231,10 @@ func TestStage(t *testing.T) {
 	refused(t, s.Update(ctx, at, func(tx *session.Tx) error {
 		return tx.Stage(&session.Received{From: at[0], Identity: others[0].Identity()}, inner)
 	}), session.ErrDuplicate)
+	require.NoError(t, s.Update(ctx, nil, func(tx *session.Tx) error {
+		refused(t, tx.Late(at[0], inner, session.ErrAuth), session.ErrAuth)
+		return nil
+	}))
 	s.acknowledges(t, first)
 	_, err = stage()
 	refused(t, err, session.ErrDuplicate)
