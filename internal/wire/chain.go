@@ -44,7 +44,7 @@ func (c *Chain) decode(b []byte) error {
 // takeSkipped takes the skipped keys that come next and need no other form:
 // usually all of them, at once and without a copy.
 func (c *Chain) takeSkipped(r *reader) {
-	n := standardRun(r.buf)
+	n := standardRun(r.buf, seedTag)
 	switch {
 	case n == 0:
 		return

@@ -106,6 +106,14 @@ func roundSignal(b []byte) ([]byte, error) {
 	return append(wire.AppendSignalMessage(nil, &m), m.MAC...), nil
 }
 
+func roundGroupMessage(b []byte) ([]byte, error) {
+	m, err := wire.ParseSenderKeyMessage(b)
+	if err != nil {
+		return nil, err
+	}
+	return append(wire.AppendSenderKeyMessage(nil, &m), m.Signature...), nil
+}
+
 func roundPreKeySignal(b []byte) ([]byte, error) {
 	m, err := wire.ParsePreKeySignalMessage(b)
 	if err != nil {
@@ -157,36 +165,43 @@ func pointer[T any](parse func([]byte) (*T, error), write func([]byte, *T) []byt
 }
 
 var (
-	roundDEM         = value(wire.ParseDecryptionErrorMessage, wire.AppendDecryptionErrorMessage)
-	roundPlaintext   = value(wire.ParsePlaintextContent, wire.AppendPlaintextContent)
-	roundBundle      = value(wire.ParseBundle, wire.AppendBundle)
-	roundPublication = pointer(wire.ParsePublication, wire.AppendPublication)
-	roundContent     = pointer(wire.ParseContent, wire.AppendContent)
-	roundSession     = pointer(wire.ParseSession, wire.AppendSession)
-	roundIdentity    = value(wire.ParseIdentityKeyPairRecord, wire.AppendIdentityKeyPairRecord)
-	roundPreKey      = value(wire.ParsePreKeyRecord, wire.AppendPreKeyRecord)
-	roundSigned      = value(wire.ParseSignedPreKeyRecord, wire.AppendSignedPreKeyRecord)
-	roundSelf        = value(wire.ParseSelf, wire.AppendSelf)
-	roundNextIDs     = value(wire.ParseNextIDs, wire.AppendNextIDs)
-	roundStored      = value(wire.ParseStoredPreKey, wire.AppendStoredPreKey)
-	roundUpkeep      = value(wire.ParseUpkeep, wire.AppendUpkeep)
-	roundAccepted    = value(wire.ParseIdentity, wire.AppendIdentity)
-	roundStaged      = value(wire.ParseStaged, wire.AppendStaged)
-	roundSent        = value(wire.ParseSent, wire.AppendSent)
-	roundEvent       = value(wire.ParseEvent, wire.AppendEvent)
-	roundIndex       = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
-	roundLinks       = value(wire.ParseLinks, wire.AppendLinks)
-	roundLink        = value(wire.ParseLink, wire.AppendLink)
-	roundGroup       = value(wire.ParseGroup, wire.AppendGroup)
-	roundRetry       = value(wire.ParseRetry, wire.AppendRetry)
-	roundPeer        = value(wire.ParsePeer, wire.AppendPeer)
-	roundSenderKey   = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
+	roundDEM          = value(wire.ParseDecryptionErrorMessage, wire.AppendDecryptionErrorMessage)
+	roundPlaintext    = value(wire.ParsePlaintextContent, wire.AppendPlaintextContent)
+	roundBundle       = value(wire.ParseBundle, wire.AppendBundle)
+	roundPublication  = pointer(wire.ParsePublication, wire.AppendPublication)
+	roundContent      = pointer(wire.ParseContent, wire.AppendContent)
+	roundSession      = pointer(wire.ParseSession, wire.AppendSession)
+	roundIdentity     = value(wire.ParseIdentityKeyPairRecord, wire.AppendIdentityKeyPairRecord)
+	roundPreKey       = value(wire.ParsePreKeyRecord, wire.AppendPreKeyRecord)
+	roundSigned       = value(wire.ParseSignedPreKeyRecord, wire.AppendSignedPreKeyRecord)
+	roundSelf         = value(wire.ParseSelf, wire.AppendSelf)
+	roundNextIDs      = value(wire.ParseNextIDs, wire.AppendNextIDs)
+	roundStored       = value(wire.ParseStoredPreKey, wire.AppendStoredPreKey)
+	roundUpkeep       = value(wire.ParseUpkeep, wire.AppendUpkeep)
+	roundAccepted     = value(wire.ParseIdentity, wire.AppendIdentity)
+	roundStaged       = value(wire.ParseStaged, wire.AppendStaged)
+	roundSent         = value(wire.ParseSent, wire.AppendSent)
+	roundEvent        = value(wire.ParseEvent, wire.AppendEvent)
+	roundIndex        = value(wire.ParseSessionIndex, wire.AppendSessionIndex)
+	roundLinks        = value(wire.ParseLinks, wire.AppendLinks)
+	roundLink         = value(wire.ParseLink, wire.AppendLink)
+	roundDistribution = value(wire.ParseSenderKeyDistributionMessage, wire.AppendSenderKeyDistributionMessage)
+	roundGroup        = value(wire.ParseGroup, wire.AppendGroup)
+	roundRetry        = value(wire.ParseRetry, wire.AppendRetry)
+	roundPeer         = value(wire.ParsePeer, wire.AppendPeer)
+	roundSenderIndex  = value(wire.ParseSenderKeyIndex, wire.AppendSenderKeyIndex)
+	roundSenderKey    = pointer(wire.ParseSenderKeyRecord, wire.AppendSenderKeyRecord)
 )
 
 var mac = []byte("12345678")
 
-func frameSignal(p []byte) []byte { return slices.Concat([]byte{0x44}, p, mac) }
-func framePreKey(p []byte) []byte { return slices.Concat([]byte{0x44}, p) }
+// signature is as long as one, and its bytes are no tags.
+var signature = bytes.Repeat([]byte{7}, 64)
+
+func frameGroup(p []byte) []byte        { return slices.Concat([]byte{0x33}, p, signature) }
+func frameDistribution(p []byte) []byte { return slices.Concat([]byte{0x33}, p) }
+func frameSignal(p []byte) []byte       { return slices.Concat([]byte{0x44}, p, mac) }
+func framePreKey(p []byte) []byte       { return slices.Concat([]byte{0x44}, p) }
 func framePlaintext(p []byte) []byte {
 	return slices.Concat([]byte{0xC0}, p, []byte{0x80})
 }
@@ -289,7 +304,17 @@ func recordFields() []fld {
 
 func senderStateFields() []fld {
 	return []fld{num32(1, 1<<31-1), sub(2, chainKeyFields()), sub(3, []fld{raw(1, key33(14)), raw(2, seq(32))}),
-		sub(4, chainKeyFields()).many(), sub(4, nil).many(), num32(5, 3)}
+		sub(4, chainKeyFields()).many(), sub(4, nil).many(), num32(5, 3), raw(15, key33(17))}
+}
+
+func senderKeyFields() []fld {
+	return []fld{raw(1, seq(16)).must(), num32(2, 1<<31-1).must(), num32(3, 0).must(), raw(4, seq(32)).must()}
+}
+
+func distributionFields() []fld { return append(senderKeyFields(), raw(5, key33(18)).must()) }
+
+func senderEntryFields() []fld {
+	return []fld{raw(1, seq(16)).must(), num64(2, 1<<41), raw(3, key33(1))}
 }
 
 func noteFields() []fld {
@@ -363,6 +388,8 @@ func deviceCodecs() []codec {
 		{name: "Group", fields: groupFields(), round: roundGroup, limit: wire.MaxDeviceRecord},
 		{name: "Group/Device", fields: groupDeviceFields(), frame: in(nil, 5, raw(2, seq(16))), round: roundGroup},
 		{name: "Group/Key", fields: groupKeyFields(), frame: in(nil, 6, raw(2, seq(16))), round: roundGroup},
+		{name: "SenderKeyIndex", fields: []fld{sub(1, senderEntryFields()).many(), sub(1, senderEntryFields()[:1]).many()}, round: roundSenderIndex, limit: wire.MaxDeviceRecord},
+		{name: "SenderKeyIndex/Entry", fields: senderEntryFields(), frame: in(nil, 1), round: roundSenderIndex},
 		{name: "Sent", fields: sentFields(), round: roundSent, limit: wire.MaxDeviceRecord},
 		{name: "Sent/Recipient", fields: recipientFields(), frame: in(nil, 4), round: roundSent},
 	}
@@ -377,6 +404,8 @@ func protocolCodecs() []codec {
 	return []codec{
 		{name: "SignalMessage", fields: signalFields(), frame: frameSignal, round: roundSignal, limit: wire.MaxSignalMessage},
 		{name: "PreKeySignalMessage", fields: preKeyFields(), frame: framePreKey, round: roundPreKeySignal, limit: wire.MaxPreKeySignalMessage},
+		{name: "SenderKeyMessage", fields: senderKeyFields(), frame: frameGroup, round: roundGroupMessage, limit: wire.MaxSenderKeyMessage},
+		{name: "SenderKeyDistributionMessage", fields: distributionFields(), frame: frameDistribution, round: roundDistribution, limit: wire.MaxSenderKeyDistributionMessage},
 		{name: "DecryptionErrorMessage", fields: demFields(), round: roundDEM, limit: wire.MaxPlaintextContent},
 		{name: "PlaintextContent", fields: []fld{sub(8, demFields()).must()}, frame: framePlaintext, round: roundPlaintext, strict: true},
 		{name: "PlaintextContent/DEM", fields: demFields(), frame: in(framePlaintext, 8), round: roundPlaintext, limit: wire.MaxPlaintextContent},

@@ -2,8 +2,10 @@ package wire_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"math"
 	"runtime/metrics"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,6 +89,25 @@ func FuzzF03SignalMessage(f *testing.F) { fuzz(f, official(f, false), roundSigna
 
 func FuzzF04PreKeySignalMessage(f *testing.F) { fuzz(f, official(f, false), roundPreKeySignal) }
 
+// ofGroups returns the messages of groups in the vectors, or the records.
+func ofGroups(f *testing.F, names ...string) (out [][]byte) {
+	for part, v := range groupVectors(f) {
+		for name, s := range v {
+			if len(names) == 0 && part == "sender_key_edge_cases" || slices.Contains(names, name) {
+				b, _ := hex.DecodeString(s)
+				out = append(out, b)
+			}
+		}
+	}
+	return out
+}
+
+func FuzzF05SenderKeyMessage(f *testing.F) { fuzz(f, ofGroups(f), roundGroupMessage) }
+
+func FuzzF06SenderKeyDistributionMessage(f *testing.F) {
+	fuzz(f, ofGroups(f, "skdm"), roundDistribution)
+}
+
 func FuzzF07PlaintextContent(f *testing.F) {
 	seeds := [][]byte{{0xC0, 0x42, 4, 0x10, 5, 0x18, 7, 0x80}, {0x10, 5, 0x18, 7}}
 	fuzz(f, seeds, roundPlaintext, roundDEM)
@@ -162,7 +183,38 @@ func walkSkipped(t *testing.T, list wire.Skipped) {
 	}
 }
 
-func FuzzF19SenderKeyRecord(f *testing.F) { fuzz(f, nil, roundSenderKey) }
+func FuzzF19SenderKeyRecord(f *testing.F) {
+	addSeeds(f, nil)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > maxFuzz {
+			return
+		}
+		fixpoint(t, b, roundSenderKey)
+		fixpoint(t, b, roundSenderIndex)
+		rec, err := wire.ParseSenderKeyRecord(b)
+		if err != nil {
+			return
+		}
+		for i := range rec.States {
+			walkSenderSkipped(t, rec.States[i].Skipped)
+		}
+	})
+}
+
+// walkSenderSkipped does the same with those of a sender key.
+func walkSenderSkipped(t *testing.T, list wire.SenderSkipped) {
+	keys := slices.Collect(list.All())
+	for _, k := range keys[:min(50, len(keys))] {
+		found, at := list.Find(k.Iteration)
+		if at < 0 || found.Iteration != k.Iteration || len(slices.Collect(list.Remove(at).All())) != len(keys)-1 {
+			t.Fatal("a key that is there and is not")
+		}
+	}
+	more := list.Append(math.MaxUint32, make([][32]byte, 1))
+	if len(slices.Collect(more.All())) != min(len(keys)+1, wire.MaxSkipped) {
+		t.Fatal("a key more that is none")
+	}
+}
 
 func FuzzF20PreKeyRecord(f *testing.F) { fuzz(f, nil, roundPreKey, roundSigned) }
 
@@ -186,5 +238,6 @@ func FuzzDeviceRecords(f *testing.F) {
 // is meant for another.
 func FuzzParsers(f *testing.F) {
 	fuzz(f, nil, roundSignal, roundPreKeySignal, roundDEM, roundPlaintext, roundBundle, roundPublication,
-		roundContent, roundRecord, roundSession, roundIdentity, roundPreKey, roundSigned, roundSenderKey)
+		roundContent, roundRecord, roundSession, roundIdentity, roundPreKey, roundSigned, roundSenderKey,
+		roundGroupMessage, roundDistribution)
 }

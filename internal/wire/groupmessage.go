@@ -12,9 +12,9 @@ const (
 	// SenderKeyMessage.
 	SignatureSize = 64
 
-	groupVersion   = 3  // the only version of messages, in both nibbles
-	minGroup       = 65 // bytes, of either message
-	distributionID = 16
+	groupVersion = 3  // the only version of messages, in both nibbles
+	minGroup     = 65 // bytes, of either message
+
 )
 
 // The largest messages of groups that are read, in bytes.
@@ -83,7 +83,7 @@ func (m *SenderKeyDistributionMessage) decode(b []byte) error {
 		}
 	}
 	r.require(seen, 1<<1|1<<2|1<<3|1<<4|1<<5)
-	if len(m.Distribution) != distributionID || len(m.ChainKey) != 32 || len(m.SigningKey) != 33 {
+	if len(m.Distribution) != DistributionIDSize || len(m.ChainKey) != 32 || len(m.SigningKey) != 33 {
 		r.fail("length of a field")
 	}
 	return r.err
@@ -154,7 +154,7 @@ func (m *SenderKeyMessage) decode(b []byte) error {
 		}
 	}
 	r.require(seen, 1<<1|1<<2|1<<3|1<<4)
-	if len(m.Distribution) != distributionID {
+	if len(m.Distribution) != DistributionIDSize {
 		r.fail("length of a distribution id")
 	}
 	return r.err

@@ -179,10 +179,22 @@ func TestAppendGrowsOnce(t *testing.T) {
 	require.NoError(t, err)
 	x, err := wire.ParseSessionIndex(encode([]fld{raw(1, seq(9)), sub(2, noteFields()), sub(2, noteFields())}))
 	require.NoError(t, err)
+	g, err := wire.ParseSenderKeyMessage(frameGroup(encode(senderKeyFields())))
+	require.NoError(t, err)
+	d, err := wire.ParseSenderKeyDistributionMessage(frameDistribution(encode(distributionFields())))
+	require.NoError(t, err)
+	k, err := wire.ParseSenderKeyRecord(sub(1, senderStateFields()).append(nil))
+	require.NoError(t, err)
+	y, err := wire.ParseSenderKeyIndex(sub(1, senderEntryFields()).append(nil))
+	require.NoError(t, err)
 	for name, write := range map[string]func(){
 		"SignalMessage":       func() { _ = append(wire.AppendSignalMessage(nil, &m.Message), mac...) },
 		"PreKeySignalMessage": func() { _ = wire.AppendPreKeySignalMessage(nil, &m) },
 		"Session":             func() { _ = wire.AppendSession(nil, s) },
+		"SenderKeyMessage":    func() { _ = append(wire.AppendSenderKeyMessage(nil, &g), signature...) },
+		"Distribution":        func() { _ = wire.AppendSenderKeyDistributionMessage(nil, &d) },
+		"SenderKeyRecord":     func() { _ = wire.AppendSenderKeyRecord(nil, k) },
+		"SenderKeyIndex":      func() { _ = wire.AppendSenderKeyIndex(nil, &y) },
 		"Content":             func() { _ = wire.AppendContent(nil, c) },
 		"SessionIndex":        func() { _ = wire.AppendSessionIndex(nil, &x) },
 	} {

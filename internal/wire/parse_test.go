@@ -280,6 +280,19 @@ func TestPRS_08_ShiftedMAC(t *testing.T) {
 	}
 }
 
+// So do they behind a signature.
+func TestPRS_08_ShiftedSignature(t *testing.T) {
+	b := frameGroup(encode(senderKeyFields()))
+	for n := 1; n <= 100; n++ {
+		m, err := wire.ParseSenderKeyMessage(append(slices.Clone(b), make([]byte, n)...))
+		if err == nil {
+			require.NotEqual(t, signature, m.Signature)
+			continue
+		}
+		require.ErrorIs(t, err, wire.ErrMalformed)
+	}
+}
+
 func TestPRS_09_Depth(t *testing.T) {
 	groups := func(n int) []byte {
 		start := protowire.AppendTag(nil, 99, protowire.StartGroupType)

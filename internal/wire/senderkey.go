@@ -1,9 +1,6 @@
 package wire
 
 import (
-	"fmt"
-	"iter"
-	"log/slog"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -32,18 +29,10 @@ type SenderKeyState struct {
 	SigningPrivate []byte // 32 bytes; empty for the keys of others
 	Skipped        SenderSkipped
 	Version        uint32 // of messages; 0 reads as 3
-}
-
-// SenderSkipped are the skipped message keys of a sender chain, oldest first
-// and still encoded: each a field 4 of the state, tag and length included, in
-// the form that AppendSenderKeyRecord writes. Its zero value is an empty list.
-type SenderSkipped []byte
-
-// A SenderMessageKey is what is left of a skipped group message.
-type SenderMessageKey struct {
-	Secret
-	Iteration uint32
-	Seed      []byte // 32 bytes
+	// Identity is the identity key, 33 bytes, of the sender whose message of a
+	// session brought the state. It is our own, field 15: others lose it. Empty:
+	// not known, as of own states.
+	Identity []byte
 }
 
 // ParseSenderKeyRecord reads a record of at most MaxSenderKeyRecord bytes. Of
@@ -67,7 +56,7 @@ func ParseSenderKeyRecord(b []byte) (*SenderKeyRecord, error) {
 
 func (s *SenderKeyState) decode(b []byte) error {
 	r, f := reader{buf: b}, field{}
-	for r.next(&f) {
+	for s.Skipped.take(&r); r.next(&f); s.Skipped.take(&r) {
 		switch f.num {
 		case 1:
 			r.uint32(&f, &s.ChainID)
@@ -81,6 +70,8 @@ func (s *SenderKeyState) decode(b []byte) error {
 			s.Skipped = slices.Grow(s.Skipped, 10+len(f.b)+len(r.buf)).append(&k)
 		case 5:
 			r.uint32(&f, &s.Version)
+		case 15:
+			r.bytes(&f, &s.Identity)
 		}
 	}
 	return r.err
@@ -118,39 +109,6 @@ func (s *SenderKeyState) decodeSigningKey(b []byte) error {
 	return r.err
 }
 
-func (k *SenderMessageKey) decode(b []byte) error {
-	r, f := reader{buf: b}, field{}
-	for r.next(&f) {
-		switch f.num {
-		case 1:
-			r.uint32(&f, &k.Iteration)
-		case 2:
-			r.bytes(&f, &k.Seed)
-		}
-	}
-	return r.err
-}
-
-// append adds k as the last entry. It may write behind s.
-func (s SenderSkipped) append(k *SenderMessageKey) SenderSkipped {
-	b := mustLen(s, 4, sizeUint(1, uint64(k.Iteration))+sizeBytes(2, len(k.Seed)))
-	b = appendUint(b, 1, uint64(k.Iteration))
-	return appendBytes(b, 2, k.Seed)
-}
-
-// All walks the entries, oldest first. The keys point into s.
-func (s SenderSkipped) All() iter.Seq[SenderMessageKey] {
-	return func(yield func(SenderMessageKey) bool) {
-		r, f := reader{buf: s}, field{}
-		for r.next(&f) && f.num == 4 {
-			var k SenderMessageKey
-			if k.decode(r.message(&f)) != nil || r.err != nil || !yield(k) {
-				return
-			}
-		}
-	}
-}
-
 // AppendSenderKeyRecord appends the encoding of rec.
 func AppendSenderKeyRecord(dst []byte, rec *SenderKeyRecord) []byte {
 	states := rec.States[:min(len(rec.States), MaxSenderKeyStates)]
@@ -181,7 +139,7 @@ func (s *SenderKeyState) signingSize() int {
 }
 
 func (s *SenderKeyState) size() int {
-	n := sizeUint(1, uint64(s.ChainID)) + len(s.Skipped) + sizeUint(5, uint64(s.Version))
+	n := sizeUint(1, uint64(s.ChainID)) + len(s.Skipped) + sizeUint(5, uint64(s.Version)) + sizeBytes(15, len(s.Identity))
 	if s.hasChain() {
 		n += sizeMustBytes(2, s.chainSize())
 	}
@@ -205,14 +163,6 @@ func (s *SenderKeyState) append(dst []byte, num protowire.Number) []byte {
 		dst = appendBytes(dst, 2, s.SigningPrivate)
 	}
 	dst = append(dst, s.Skipped...)
-	return appendUint(dst, 5, uint64(s.Version))
+	dst = appendUint(dst, 5, uint64(s.Version))
+	return appendBytes(dst, 15, s.Identity)
 }
-
-// Format answers every verb with "redacted".
-func (SenderSkipped) Format(s fmt.State, v rune) { Secret{}.Format(s, v) }
-
-// LogValue answers slog.
-func (SenderSkipped) LogValue() slog.Value { return Secret{}.LogValue() }
-
-// MarshalJSON answers encoding/json.
-func (SenderSkipped) MarshalJSON() ([]byte, error) { return Secret{}.MarshalJSON() }

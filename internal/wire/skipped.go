@@ -90,14 +90,15 @@ func (s Skipped) append(k *MessageKey) Skipped {
 }
 
 // standard is the length of the entry at the start of b, if it has the form
-// that is written today, else 0.
-func standard(b []byte) int {
+// that is written today, else 0. The tag is that of the seed, which is field 2
+// in a sender key.
+func standard(b []byte, tag byte) int {
 	if len(b) < 4+seedSize || b[0] != skippedTag {
 		return 0
 	}
 	n := 2 + int(b[1])
 	at := n - seedSize - 2 // of the tag of the seed
-	if n > len(b) || at < 2 || b[at] != seedTag || b[at+1] != seedSize {
+	if n > len(b) || at < 2 || b[at] != tag || b[at+1] != seedSize {
 		return 0
 	}
 	if at > 2 && (b[2] != indexTag || !minimal(b[3:at])) {
@@ -122,10 +123,10 @@ func minimal(b []byte) bool {
 }
 
 // standardRun is the length of the entries in standard form at the start of b.
-func standardRun(b []byte) int {
+func standardRun(b []byte, tag byte) int {
 	at := 0
 	for {
-		n := standard(b[at:])
+		n := standard(b[at:], tag)
 		if n == 0 {
 			return at
 		}
@@ -181,6 +182,16 @@ func (s Skipped) entry() (body, end int) {
 // Find looks for the newest entry of an index. It returns the key, which
 // points into s, and where it stands, for Remove; −1 if there is none.
 func (s Skipped) Find(index uint32) (k MessageKey, at int) {
+	at, body := s.find(index)
+	if at < 0 || k.decode(body) != nil {
+		return MessageKey{}, -1
+	}
+	return k, at
+}
+
+// find returns where the first entry of an index stands, and its body; −1 if
+// there is none.
+func (s Skipped) find(index uint32) (at int, inner []byte) {
 	var buf [6]byte
 	field := appendUint(buf[:0], 1, uint64(index)) // what the body begins with
 	for at < len(s) {
@@ -190,14 +201,11 @@ func (s Skipped) Find(index uint32) (k MessageKey, at int) {
 		}
 		b := s[at+body : at+end]
 		if bytes.HasPrefix(b, field) && (index != 0 || len(b) == 0 || b[0] != indexTag) {
-			if k.decode(b) != nil {
-				break
-			}
-			return k, at
+			return at, b
 		}
 		at += end
 	}
-	return MessageKey{}, -1
+	return -1, nil
 }
 
 // Remove returns a new list without the entry that stands at the position

@@ -3,6 +3,8 @@ package wire_test
 import (
 	"encoding/hex"
 	"encoding/json"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,4 +132,67 @@ func TestFirstMessage(t *testing.T) {
 	require.Equal(t, byte(3), m.Version)
 	require.False(t, m.HasKEM)
 	require.Nil(t, m.Message.Addresses)
+}
+
+// groupVectors are the parts of sealed-groups-fingerprint-vectors.json, of which
+// only what is a string.
+func groupVectors(t testing.TB) map[string]map[string]string {
+	t.Helper()
+	file, err := os.ReadFile("../../testdata/sealed-groups-fingerprint/sealed-groups-fingerprint-vectors.json")
+	require.NoError(t, err)
+	var parts map[string]map[string]any
+	require.NoError(t, json.Unmarshal(file, &parts))
+	out := map[string]map[string]string{}
+	for part, v := range parts {
+		out[part] = map[string]string{}
+		for name, v := range v {
+			if s, ok := v.(string); ok {
+				out[part][name] = s
+			}
+		}
+	}
+	return out
+}
+
+// The messages of groups, and the records that come of them (sealed-groups-
+// fingerprint, Section 10.6), too.
+func TestPRS_13_GroupVectors(t *testing.T) {
+	main, edge := groupVectors(t)["main"], groupVectors(t)["sender_key_edge_cases"]
+	same := func(round func([]byte) ([]byte, error), s string) {
+		b := unhex(t, s)
+		out, err := round(b)
+		require.NoError(t, err)
+		require.Equal(t, b, out)
+	}
+	same(roundDistribution, main["skdm"])
+	for _, name := range []string{"skm_0", "skm_1", "skm_2", "skm_3"} {
+		same(roundGroupMessage, main[name])
+	}
+	malformed := []string{"uuid15", "nodist", "noct", "noiter", "nochain"}
+	versions := []string{"v23", "v43"}
+	for name, s := range edge {
+		b, err := hex.DecodeString(s)
+		if err != nil || len(b) <= 32 {
+			continue // a number, or a key
+		}
+		out, err := roundGroupMessage(b)
+		switch {
+		case slices.Contains(malformed, name):
+			require.ErrorIs(t, err, wire.ErrMalformed, name)
+		case slices.Contains(versions, name):
+			require.ErrorIs(t, err, wire.ErrVersion, name)
+		default:
+			require.NoError(t, err, name)
+			if name != "unknownfield" {
+				require.Equal(t, b[1:], out[1:], name) // the low nibble is not kept
+			}
+		}
+	}
+	for _, record := range []string{
+		"0a5108cdd7d291011222122099999999999999999999999999999999999999999999999999999999999999991a230a210514ca9e4d387bccf35746e0407daaacc6b28a4f8445ef5a5158894db983e240702803",
+		"0a9d0108cdd7d291011224080312209d84e0dc583a30aea2a8df60e848d6a4de3cc09cd772ad71d14d19253aba10321a230a210514ca9e4d387bccf35746e0407daaacc6b28a4f8445ef5a5158894db983e240702222122040b9abb316ce4c33ce9107109a759c0a4d7da39aed9ae12614f6dd3850814c21222408011220d529b414ae4ff3cc141ef8513408deaf4cfe478e227d4302a689a503cbabdd512803",
+		"0a7908cdd7d291011224080312209d84e0dc583a30aea2a8df60e848d6a4de3cc09cd772ad71d14d19253aba10321a230a210514ca9e4d387bccf35746e0407daaacc6b28a4f8445ef5a5158894db983e24070222408011220d529b414ae4ff3cc141ef8513408deaf4cfe478e227d4302a689a503cbabdd512803",
+	} {
+		same(roundSenderKey, record)
+	}
 }
