@@ -109,7 +109,7 @@ func budget(dir string) int {
 	switch dir {
 	case "x3dh", "ratchet":
 		return 25
-	case "keystore":
+	case "keystore", "session/sealed":
 		return 30
 	case "session":
 		return 74

@@ -250,6 +250,10 @@ func appendFixed64(b []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b
 	}
+	return mustFixed64(b, num, v)
+}
+
+func mustFixed64(b []byte, num protowire.Number, v uint64) []byte {
 	b = appendTag(b, num, protowire.Fixed64Type)
 	return protowire.AppendFixed64(b, v)
 }
@@ -270,8 +274,12 @@ func appendString(b []byte, num protowire.Number, v string) []byte {
 	if v == "" {
 		return b
 	}
+	return mustString(b, num, v)
+}
+
+func mustString(b []byte, num protowire.Number, v string) []byte {
 	b = appendTag(b, num, protowire.BytesType)
-	return protowire.AppendString(b, v)
+	return append(appendVarint(b, uint64(len(v))), v...)
 }
 
 // mustLen appends the tag and the length of a nested message of n bytes.
