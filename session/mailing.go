@@ -210,16 +210,19 @@ func (m *mailing) open() error {
 			return
 		}
 		p.open(m)
-		if m.d.opts.Gate == nil {
+		if !m.waits() {
 			p.seal(plaintexts[p.own(m.d)], room)
 		}
 	})
 	return nil
 }
 
+// waits reports whether nothing is sealed before all letters are open.
+func (m *mailing) waits() bool { return m.d.opts.Gate != nil || m.s.compose != nil }
+
 // resume takes over what was sealed in an attempt that lost.
 func (m *mailing) resume() {
-	if len(m.made) == 0 {
+	if len(m.made) == 0 || m.s.compose != nil { // which may be of another plaintext
 		return
 	}
 	for i, p := range m.parcels {
@@ -247,7 +250,10 @@ func (m *mailing) permit() error {
 // the bundles that are wanting.
 func (m *mailing) seal() error {
 	wanting := slices.ContainsFunc(m.parcels, func(p *parcel) bool { return p.wanting })
-	if m.d.opts.Gate != nil && !wanting {
+	if m.waits() && !wanting {
+		if err := m.compose(); err != nil {
+			return err
+		}
 		plaintexts, err := m.plaintexts()
 		if err != nil {
 			return err

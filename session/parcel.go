@@ -133,11 +133,14 @@ func (p *parcel) seal(plaintext []byte, room *[]byte) {
 		}
 		return
 	}
-	p.hint, p.identity, p.session = p.letter.hint, p.letter.remote, sha256.Sum256(p.letter.current.BaseKey())
+	p.hint, p.identity, p.session = p.letter.hint, p.letter.remote, sessionName(p.letter.current)
 	if !p.replaces() {
 		p.letter.current, p.letter.index = nil, wire.SessionIndex{}
 	}
 }
+
+// sessionName names a session in a Result.
+func sessionName(s *ratchet.Session) [32]byte { return sha256.Sum256(s.BaseKey()) }
 
 // replaces reports whether the letter begins a session in place of another one.
 func (p *parcel) replaces() bool { return p.begins && p.letter.index.Current != nil }

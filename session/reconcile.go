@@ -242,6 +242,11 @@ func (d *Device) Accept(ctx context.Context, s *Sending) error {
 			return err
 		}
 		t.trimCopy(s)
+		if s.accepted != nil {
+			if err := s.accepted(t, s); err != nil {
+				return err
+			}
+		}
 		for _, user := range users {
 			r, err := t.roster(user)
 			if err != nil { // nobody's devices are known

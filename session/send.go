@@ -44,6 +44,16 @@ type SendOptions struct {
 	// their Messages and set the Envelope. An error is that of the operation, and
 	// nothing changed.
 	Seal func(*Sending) error
+	// Compose and Accepted are, too. Compose is called within the operation of Send
+	// and Reconcile, perhaps again on a new Tx, when the Gate was asked and before
+	// anything is encrypted, with the devices of which that is to be done, in order:
+	// To, RegistrationID, Identity and Session, this zero where one is to begin, and
+	// Err where it gets nothing; device 0 stands for a user. It may set fields of the
+	// Content, which is nil in Reconcile, but for SentAt, and names devices that are
+	// left out, without a Result. An error is that of the operation.
+	Compose func(t *Tx, devices []Result, c *Content) (skip []Address, err error)
+	// Accepted is called within the operation of Accept; the same of it.
+	Accepted func(t *Tx, s *Sending) error
 }
 
 // A Sending is a message on its way to all devices of some users: what is to be
@@ -73,6 +83,10 @@ type Sending struct {
 	syncTo  string // user or group that the account's other devices are told; "": nobody knows
 	expires uint64
 	rounds  int // of Reconcile
+
+	compose  func(*Tx, []Result, *Content) ([]Address, error) // SendOptions.Compose
+	accepted func(*Tx, *Sending) error                        // SendOptions.Accepted
+
 	// within is the transaction of the app's in which it was reconciled, until
 	// that is committed.
 	within *keystore.Pending
@@ -149,7 +163,7 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if o == nil {
 		o = new(SendOptions)
 	}
-	s := &Sending{from: d.address, own: !o.NoOwnDevices, syncTo: o.Group}
+	s := &Sending{from: d.address, own: !o.NoOwnDevices, syncTo: o.Group, compose: o.Compose, accepted: o.Accepted}
 	var err error
 	if s.users, err = userNames(users); err != nil {
 		return nil, err
