@@ -60,7 +60,7 @@ func (s *Sending) copiedAs(rec *wire.Sent) bool { return bytes.Equal(rec.Content
 
 // reached reports whether there was a message for somebody, and with it a copy.
 func (s *Sending) reached() bool {
-	return slices.ContainsFunc(s.Results, func(r Result) bool { return r.Message != nil })
+	return slices.ContainsFunc(s.Results, func(r Result) bool { return s.reaches(&r) })
 }
 
 // sentHint is what a copy says of the keys that a message was encrypted under: the
@@ -119,7 +119,7 @@ func (m *mailing) recipients(before []wire.Recipient, there bool) []wire.Recipie
 	}
 	for i := range m.results {
 		r := &m.results[i]
-		if r.Message == nil {
+		if !m.s.reaches(r) {
 			continue
 		}
 		to := wire.Recipient{User: r.To.User, Device: r.To.Device, Hint: r.hint[:]}
@@ -148,7 +148,7 @@ func (t *Tx) trimCopy(s *Sending) {
 	n := len(rec.Recipients)
 	rec.Recipients = slices.DeleteFunc(rec.Recipients, func(to wire.Recipient) bool {
 		was := s.result(Address{User: to.User, Device: to.Device})
-		return s.isTo(t.d, to.User) && (was == nil || was.Message == nil)
+		return s.isTo(t.d, to.User) && !s.reaches(was)
 	})
 	switch len(rec.Recipients) {
 	case n:

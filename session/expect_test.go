@@ -49,7 +49,7 @@ var relied = map[string]string{
 	"Acknowledge large":               "+mark -body -staged",
 	"AcknowledgeEvents":               "-event",
 	"Update":                          "+draft +event +session +staged =identity =peer",
-	"Update of a feature":             "+body +staged =draft =peer",
+	"Update of a feature":             "+body +staged =draft =identity =peer",
 	"Decrypt at a gate":               "+seen +session +staged =identity =paid =peer",
 	"Encrypt at a gate":               "+session =identity =paid =peer =seen",
 	"Block":                           "+peer",

@@ -57,6 +57,8 @@ type mailing struct {
 	failed  []Result  // of users as a whole
 	unknown []string  // users whose list is wanting
 	results []Result  // in order
+	// envelope is what SendOptions.Seal made for all devices at once.
+	envelope []byte
 }
 
 // run makes attempts until one went through.
@@ -151,9 +153,9 @@ func (m *mailing) ask(ctx context.Context) error {
 
 // try is one attempt on one Tx.
 func (m *mailing) try(t *Tx) error {
-	m.t, m.rosters, m.parcels, m.failed, m.unknown = t, nil, nil, nil, nil
+	m.t, m.rosters, m.parcels, m.failed, m.unknown, m.envelope = t, nil, nil, nil, nil, nil
 	m.unsure = m.unsure || t.unsure
-	for _, step := range []func() error{m.load, m.find, m.open, m.permit, m.seal, m.post} {
+	for _, step := range []func() error{m.load, m.find, m.open, m.permit, m.seal, m.share, m.post} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -171,6 +173,9 @@ func (m *mailing) load() error {
 	}
 	for _, a := range m.locked {
 		keys = append(keys, d.sessionKey(a), d.identityKey(a))
+	}
+	for _, k := range m.s.beside {
+		keys = append(keys, m.t.own(k))
 	}
 	return m.t.load(keys...)
 }
@@ -207,6 +212,10 @@ func (m *mailing) open() error {
 	spread(len(m.parcels), func(i int, room *[]byte) {
 		p := m.parcels[i]
 		if p.message != nil || p.err != nil {
+			return
+		}
+		if p.shared {
+			p.look(m)
 			return
 		}
 		p.open(m)
@@ -278,7 +287,7 @@ func (m *mailing) seal() error {
 // post puts what became of the records.
 func (m *mailing) post() error {
 	for _, p := range m.parcels {
-		if p.message == nil { // what that relied on is to be so
+		if p.message == nil || p.shared { // what that relied on is to be so
 			m.t.check(m.d.sessionKey(p.to))
 			m.t.check(m.d.identityKey(p.to))
 			continue
@@ -292,6 +301,9 @@ func (m *mailing) post() error {
 	}
 	m.results = m.settle(m)
 	m.copy()
+	if err := m.wrap(); err != nil {
+		return err
+	}
 	m.give(m.t)
 	return nil
 }

@@ -19,6 +19,7 @@ type parcel struct {
 	listed uint32
 	renew  bool
 	roster *roster
+	shared bool // it gets the message that all get alike
 
 	letter  letter
 	wanting bool // a bundle
@@ -39,7 +40,7 @@ func (p *parcel) own(d *Device) bool { return p.to.User == d.address.User }
 
 // result is what became of it.
 func (p *parcel) result() Result {
-	r := Result{To: p.to, Message: p.message, Err: p.err, Identity: p.identity, Session: p.session, hint: p.hint}
+	r := Result{To: p.to, Message: p.message, Err: p.err, Identity: p.identity, Session: p.session, hint: p.hint, shared: p.shared}
 	if r.RegistrationID = p.listed; p.message != nil {
 		r.RegistrationID = p.registrationID
 	}
@@ -123,7 +124,7 @@ func unansweredTooLong(s *ratchet.Session, now uint64) bool {
 // seal encrypts plaintext, and lets go what is not needed any more. Room is the
 // letter's.
 func (p *parcel) seal(plaintext []byte, room *[]byte) {
-	if p.message != nil || p.err != nil || p.wanting {
+	if p.message != nil || p.err != nil || p.wanting || p.shared {
 		return
 	}
 	p.letter.room = room

@@ -49,7 +49,12 @@ func (d *Device) Reconcile(ctx context.Context, s *Sending, said ...Difference) 
 	}
 	m := &mailing{d: d, s: s, users: r.users, named: r.named, address: r.address, settle: r.settle}
 	m.give = func(t *Tx) {
-		r.done = func() { s.Results, s.rounds, s.within = m.results, s.rounds+1, nil }
+		r.done = func() {
+			s.Results, s.rounds, s.within = m.results, s.rounds+1, nil
+			if r.anew {
+				s.Envelope = nil
+			}
+		}
 		if within := keystore.PendingIn(t.ctx); within != nil {
 			t.held, r.done = append(t.held, r.done), func() { s.within = within }
 		}
@@ -57,7 +62,9 @@ func (d *Device) Reconcile(ctx context.Context, s *Sending, said ...Difference) 
 	if err := m.run(ctx); err != nil {
 		return err
 	}
-	r.done()
+	if r.done(); r.anew {
+		return errAnew
+	}
 	return nil
 }
 
@@ -77,6 +84,7 @@ type reconciling struct {
 	users []string
 	named []Address
 	gone  map[Address]bool
+	anew  bool // the message for all devices alike must not leave
 	done  func()
 }
 
@@ -123,6 +131,10 @@ func (r *reconciling) add(d *Device, diff Difference) error {
 	for _, id := range diff.Extra {
 		r.gone[Address{User: diff.User, Device: id}] = true
 	}
+	for _, id := range slices.Concat(diff.Extra, diff.Stale) {
+		was := r.s.result(Address{User: diff.User, Device: id})
+		r.anew = r.anew || r.s.reaches(was) && was.shared
+	}
 	r.users, r.said = append(r.users, diff.User), append(r.said, diff)
 	return nil
 }
@@ -158,7 +170,7 @@ func (r *reconciling) address(m *mailing) error {
 		}
 		m.rosters = append(m.rosters, peer)
 		for _, id := range diff.Missing {
-			if was := r.s.result(peer.address(id)); was == nil || was.Message == nil {
+			if was := r.s.result(peer.address(id)); !r.s.reaches(was) {
 				r.want(m, peer, id, false)
 			}
 		}
@@ -190,7 +202,7 @@ func (r *reconciling) want(m *mailing, peer *roster, id uint32, renew bool) {
 	if known := peer.device(id); known != nil && known.StaleSince == 0 {
 		p.listed = known.RegistrationID
 	}
-	if was := r.s.result(p.to); renew && was != nil && was.Message != nil {
+	if was := r.s.result(p.to); renew && r.s.reaches(was) {
 		p.listed = was.RegistrationID
 	}
 	if peer.Blocked {
@@ -210,6 +222,9 @@ func (r *reconciling) settle(m *mailing) []Result {
 		out = append(out, p.result())
 	}
 	for _, was := range r.s.Results {
+		if r.anew {
+			was.withdraw()
+		}
 		if !fresh[was.To] && !r.gone[was.To] && !(was.To.Device == 0 && reached[was.To.User]) {
 			out = append(out, was)
 		}

@@ -44,6 +44,10 @@ const (
 	kindRetry      = "retry"
 )
 
+// kindSenderKey are the sender keys that package group keeps: Owner is the user
+// whose they are, Name the device, alone or with a comma and more.
+const kindSenderKey = "senderkey"
+
 func (d *Device) key(kind, owner, name string) keystore.Key {
 	return keystore.Key{Scope: d.scope, Kind: kind, Owner: owner, Name: name}
 }

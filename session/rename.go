@@ -12,7 +12,7 @@ import (
 
 // Rename gives a user another name, such as an id in place of a phone number:
 // in one commit, what the Device has under the one comes under the other, from
-// identity keys and sessions to messages that wait. Sessions go on where they
+// identity keys, sessions and sender keys to messages that wait. Sessions go on where they
 // were, bound to the new name where that is a service id; the peer must go by it
 // by then. Devices stay blocked, or verified, as they were. It is the app that
 // knows that the two are one: nothing proves it.
@@ -55,8 +55,8 @@ func (d *Device) Rename(ctx context.Context, from, to string) error {
 }
 
 // Forget deletes all that the Device has under a user's name, in one commit:
-// identity keys and their marks, sessions, messages and events that nobody
-// acknowledged, a block, and that messages were sent there. What comes from there
+// identity keys and their marks, sessions and sender keys, messages and events that
+// nobody acknowledged, a block, and that messages were sent there. What comes from there
 // next is a stranger's. Of messages that were acknowledged, hashes stay for a
 // week, and of what began sessions with last-resort prekeys as long as these. The
 // records of a Gate, a feature or the app are for an Update.
@@ -101,7 +101,7 @@ func (d *Device) relocate(ctx context.Context, users []string, f func(*Tx) error
 // it; and the others, which are listed.
 var (
 	deviceKinds = []string{kindSession, kindIdentity, kindRetry}
-	listedKinds = []string{kindArchive, kindStaged, kindBody, kindEvent}
+	listedKinds = []string{kindArchive, kindStaged, kindBody, kindEvent, kindSenderKey}
 )
 
 // A relocation is the records under a user on their way to another name, or to

@@ -95,8 +95,8 @@ func (d *Device) resending(from Address, m *Message) (*resending, error) {
 		return nil, err
 	case dem.Device != d.address.Device:
 		return nil, fmt.Errorf("%w: for another device", ErrNoRetry)
-	case dem.RatchetKey == nil:
-		return nil, fmt.Errorf("%w: for no session", ErrNoRetry)
+	case dem.RatchetKey == nil: // of a message to all devices alike
+		return &resending{d: d, from: from, dem: dem}, nil
 	}
 	if _, err := keys.ParsePublicKey(dem.RatchetKey); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -179,6 +179,8 @@ type answer struct {
 	ledger ledger
 	user   *roster
 	device *wire.PeerDevice // what is known of it
+
+	accepted keys.IdentityKey // its identity key
 }
 
 // admit loads the records, and refuses a request that is not to be answered.
@@ -230,6 +232,7 @@ func (a *answer) copy() error {
 func (a *answer) asks() error {
 	tr, err := a.t.trust(a.from)
 	asked := sentHint(a.dem.RatchetKey, tr.rec.Accepted)
+	a.accepted = tr.acceptedKey()
 	switch {
 	case err != nil:
 		return alone(err)
@@ -249,7 +252,7 @@ func (a *answer) renew() (*letter, error) {
 		return nil, alone(err)
 	}
 	s, _ := b.current() // one that does not decode is none
-	failed := s != nil && bytes.Equal(s.SenderKey(), a.dem.RatchetKey)
+	failed := s != nil && a.dem.RatchetKey != nil && bytes.Equal(s.SenderKey(), a.dem.RatchetKey)
 	if err := a.ledger.answer(failed); err != nil {
 		return nil, err
 	}
@@ -321,11 +324,13 @@ func (a *answer) post(l *letter, m *Message) *Result {
 		a.device.RegistrationID = l.bundle.RegistrationID
 	}
 	a.user.write()
-	return a.result(m)
+	out := a.result(m)
+	out.Identity, out.Session = l.remote, sessionName(l.current)
+	return out
 }
 
 func (a *answer) result(m *Message) *Result {
-	return &Result{To: a.from, RegistrationID: a.device.RegistrationID, Message: m}
+	return &Result{To: a.from, RegistrationID: a.device.RegistrationID, Message: m, Identity: a.accepted}
 }
 
 // sends reports whether a session is one to send on, and with the device that

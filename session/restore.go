@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -92,7 +93,8 @@ func (t *Tx) markRestored() error {
 
 // AfterRestore takes up a device that CheckGeneration marked, and does nothing
 // for one that is not, so that it may be called after every Open. It archives
-// all sessions, deletes all one-time prekeys, replaces the signed and the
+// all sessions, deletes all one-time prekeys and the own sender keys of groups,
+// which would give a key twice, replaces the signed and the
 // last-resort one, passes over 65,536 prekey ids of each kind, and calls
 // Options.Restored. Then the device works again.
 //
@@ -142,11 +144,18 @@ func (d *Device) afterRestore(ctx context.Context) error {
 			return err
 		}
 	}
+	senderKeys, err := d.inBatches(ctx, kindSenderKey, d.address.User, (*Tx).deleteAll)
+	if err != nil {
+		return err
+	}
 	sessions, err := d.inBatches(ctx, kindSession, "", (*Tx).archiveAll)
 	if err != nil {
 		return err
 	}
 	return d.restoring(ctx, func(t *Tx) error {
+		if err := t.deleteAll(senderKeys); err != nil {
+			return err
+		}
 		if err := t.archiveAll(sessions); err != nil {
 			return err
 		}
@@ -189,18 +198,23 @@ func (t *Tx) marked() (bool, error) {
 // inBatches has f change the records of a kind, in several commits, and returns
 // the keys of the last ones, which are for another. Sessions that are archived
 // already are left out, and records that do not decode: nothing is done with
-// those, now or later.
+// those, now or later; and so are the sender keys of others.
 func (d *Device) inBatches(ctx context.Context, kind, owner string, f func(*Tx, []keystore.Key) error) (rest []keystore.Key, _ error) {
 	size := 0
 	for rec, err := range d.list(ctx, kind, owner) {
-		if err == nil && kind == kindSession {
-			var done bool
-			if done, err = settled(&rec); done {
-				continue
-			}
+		done := false
+		switch {
+		case err != nil:
+		case kind == kindSession:
+			done, err = settled(&rec)
+		case kind == kindSenderKey:
+			done = !d.sendsWith(rec.Key)
 		}
 		if err != nil {
 			return nil, err
+		}
+		if done {
+			continue
 		}
 		rest, size = append(rest, rec.Key), size+len(rec.Value)
 		if len(rest) < restoreBatch && size < restoreBytes {
@@ -227,6 +241,13 @@ func settled(rec *keystore.Record) (bool, error) {
 	}
 	sends := slices.ContainsFunc(index.Archived, func(n wire.ArchivedNote) bool { return !n.Restored })
 	return index.Current == nil && !sends, nil
+}
+
+// sendsWith reports whether a record "senderkey" is of the chains that this
+// device sends on, or their list.
+func (d *Device) sendsWith(k keystore.Key) bool {
+	device, _, _ := strings.Cut(k.Name, ",")
+	return k.Owner == d.address.User && device == deviceName(d.address)
 }
 
 // deleteAll deletes records.

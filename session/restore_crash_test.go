@@ -115,7 +115,7 @@ func TestSTO_04_StoppedAnywhere(t *testing.T) {
 	c, runs := p.bob.reopen(t), 0
 	for err := errInjected; err != nil; runs++ {
 		require.Less(t, runs, 100)
-		dev, _ := c.stopped(t, 14)
+		dev, _ := c.stopped(t, 15)
 		if err = dev.AfterRestore(ctx); err != nil {
 			require.ErrorIs(t, err, errInjected)
 		}

@@ -37,8 +37,9 @@ type SendOptions struct {
 	// padded, and must not write to either. Of a device, To, RegistrationID,
 	// Identity and Session are set, and Err where it gets nothing. What is returned
 	// is the Message of all the others; an error is that of Send. No session is
-	// begun or changed.
+	// begun or changed. Records Beside come with the first Load.
 	Shared func(t *Tx, devices []Result, plaintext []byte) (*Message, error)
+	Beside []keystore.Key
 	// Seal is called within the operation, perhaps again, with what is about to be
 	// given out, of Reconcile only those Results that are new, and may replace
 	// their Messages and set the Envelope. An error is that of the operation, and
@@ -84,6 +85,9 @@ type Sending struct {
 	expires uint64
 	rounds  int // of Reconcile
 
+	shared   func(*Tx, []Result, []byte) (*Message, error) // SendOptions.Shared
+	beside   []keystore.Key
+	seal     func(*Sending) error                             // SendOptions.Seal
 	compose  func(*Tx, []Result, *Content) ([]Address, error) // SendOptions.Compose
 	accepted func(*Tx, *Sending) error                        // SendOptions.Accepted
 
@@ -109,7 +113,8 @@ type Result struct {
 	Identity keys.IdentityKey
 	Session  [32]byte
 
-	hint [wire.HintSize]byte // of the keys it was encrypted under
+	hint   [wire.HintSize]byte // of the keys it was encrypted under
+	shared bool                // it is the message that all got alike
 }
 
 // maxCopied is how large a message is at most of which a copy is kept, in bytes.
@@ -143,7 +148,11 @@ func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOp
 		m.users = append(slices.Clone(s.users), d.address.User)
 		slices.Sort(m.users)
 	}
-	m.give = func(t *Tx) { out = withhold(t, s.with(m.results)) }
+	m.give = func(t *Tx) {
+		made := s.with(m.results)
+		made.Envelope = m.envelope
+		out = withhold(t, made)
+	}
 	done := false
 	defer func() {
 		if !done {
@@ -163,7 +172,8 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if o == nil {
 		o = new(SendOptions)
 	}
-	s := &Sending{from: d.address, own: !o.NoOwnDevices, syncTo: o.Group, compose: o.Compose, accepted: o.Accepted}
+	s := &Sending{from: d.address, own: !o.NoOwnDevices, syncTo: o.Group, compose: o.Compose, accepted: o.Accepted,
+		shared: o.Shared, beside: slices.Clone(o.Beside), seal: o.Seal}
 	var err error
 	if s.users, err = userNames(users); err != nil {
 		return nil, err
@@ -309,9 +319,10 @@ func (m *mailing) user(user string) error {
 		}
 	}
 	m.rosters = append(m.rosters, r)
+	shared := m.s.shared != nil && user != m.d.address.User
 	for _, p := range r.current() {
 		if to := r.address(p.ID); m.mayGet(to) {
-			m.parcels = append(m.parcels, &parcel{to: to, listed: p.RegistrationID, roster: r})
+			m.parcels = append(m.parcels, &parcel{to: to, listed: p.RegistrationID, roster: r, shared: shared})
 		}
 	}
 	return nil
