@@ -88,7 +88,7 @@ func parseMessage(content []byte) (*Message, error) {
 	}, nil
 }
 
-// Options are the choices of a Sender and an Opener. The zero value, like nil,
+// Options are the choices of a Sender, an Opener and a Receiver. The zero value, like nil,
 // is the defaults.
 type Options struct {
 	// Cache is how many key agreements with the identity keys of others are
@@ -99,6 +99,10 @@ type Options struct {
 	// VersionZero makes an Opener accept version bytes 0x0n as version 1, as
 	// deployed libraries do.
 	VersionZero bool
+	// E164 is the own phone number, for a Receiver: an envelope by a certificate of
+	// this number, and of the device's, is ErrSelfSend whatever its name is. "" is
+	// none.
+	E164 string
 }
 
 func (o *Options) orDefault() Options {
