@@ -52,6 +52,16 @@ func codecOf(kind interop.Kind) codec {
 		c.parse = func(b []byte) (outcome, error) { return parseSignedPreKeyRecord(kind, b) }
 	case interop.KindSessionRecord:
 		c.parse = parseSessionRecord
+	case interop.KindSenderKeyMessage:
+		c.parse = parseSenderKeyMessage
+	case interop.KindSenderKeyDistribution:
+		c.parse = parseSenderKeyDistribution
+	case interop.KindServerCertificate:
+		c.parse = parseServerCertificate
+	case interop.KindSenderCertificate:
+		c.parse = parseSenderCertificate
+	case interop.KindSealedContent:
+		c.parse = parseSealedContent
 	case interop.KindServiceIDString:
 		c.parse = func(b []byte) (outcome, error) { return serviceID(wire.ParseServiceID(string(b))) }
 	case interop.KindServiceIDBinary:

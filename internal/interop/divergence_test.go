@@ -30,11 +30,29 @@ var divergences = []divergence{
 		what:   "EC key with bytes behind it",
 		reason: "a key has one encoding; the official library drops what follows the 33 bytes",
 		kinds: []interop.Kind{interop.KindPublicKey, interop.KindIdentityKeyPair, interop.KindSignalMessage,
-			interop.KindPreKeySignalMessage, interop.KindDecryptionErrorMessage},
+			interop.KindPreKeySignalMessage, interop.KindDecryptionErrorMessage,
+			interop.KindServerCertificate, interop.KindSenderCertificate, interop.KindSealedContent},
 		err: keys.ErrKey,
 		is:  func(kind interop.Kind, in []byte) bool { return slices.ContainsFunc(ecKeysIn(kind, in), tooLong) },
 		example: func(t *testing.T, kind interop.Kind) []byte {
 			return exampleWithKey(t, kind, append(keys.GeneratePrivateKey().PublicKey().Bytes(), 0))
+		},
+	},
+	{
+		what:   "key of a server that is of small order or not canonical",
+		reason: "a key that only verifies has one encoding, and one nobody can sign with proves nothing",
+		kinds:  []interop.Kind{interop.KindServerCertificate, interop.KindSenderCertificate, interop.KindSealedContent},
+		err:    keys.ErrKey,
+		is: func(kind interop.Kind, in []byte) bool {
+			all := ecKeysIn(kind, in)
+			if len(all) == 0 {
+				return false
+			}
+			key := all[len(all)-1]
+			return len(key) >= 33 && key[0] == 5 && second(keys.ParseVerifyKey(key[:33])) != nil
+		},
+		example: func(t *testing.T, kind interop.Kind) []byte {
+			return sealedExample(kind, append([]byte{5}, make([]byte, 32)...))
 		},
 	},
 	{
@@ -75,7 +93,8 @@ var divergences = []divergence{
 		what:   "message or record beyond its limit",
 		reason: "what a peer can make us read has a maximum",
 		kinds: []interop.Kind{interop.KindDecryptionErrorMessage, interop.KindPlaintextContent,
-			interop.KindPreKeyRecord, interop.KindSignedPreKeyRecord, interop.KindIdentityKeyPair},
+			interop.KindPreKeyRecord, interop.KindSignedPreKeyRecord, interop.KindIdentityKeyPair, interop.KindSenderKeyDistribution,
+			interop.KindServerCertificate, interop.KindSenderCertificate},
 		err: wire.ErrTooLarge,
 		is:  func(kind interop.Kind, in []byte) bool { return len(in) > limitOf(kind) },
 		example: func(t *testing.T, kind interop.Kind) []byte {
@@ -131,6 +150,20 @@ func ecKeysIn(kind interop.Kind, in []byte) [][]byte {
 	case interop.KindDecryptionErrorMessage:
 		m, _ := wire.ParseDecryptionErrorMessage(in)
 		return [][]byte{m.RatchetKey}
+	case interop.KindServerCertificate:
+		outer, _ := wire.ParseCertificate(in)
+		server, _ := wire.ParseServerCertificate(outer.Body)
+		return [][]byte{server.Key}
+	case interop.KindSenderCertificate:
+		outer, _ := wire.ParseCertificate(in)
+		c, _ := wire.ParseSenderCertificate(outer.Body)
+		if c.Server == nil {
+			return [][]byte{c.Identity}
+		}
+		return append([][]byte{c.Identity}, ecKeysIn(interop.KindServerCertificate, c.Server)...)
+	case interop.KindSealedContent:
+		c, _ := wire.ParseSealedContent(in)
+		return ecKeysIn(interop.KindSenderCertificate, c.Certificate)
 	}
 	return nil
 }
@@ -156,13 +189,32 @@ func exampleWithKey(t *testing.T, kind interop.Kind, key []byte) []byte {
 		return wire.AppendDecryptionErrorMessage(nil, &request)
 	case interop.KindPlaintextContent:
 		return wire.AppendPlaintextContent(nil, &request)
+	case interop.KindSenderKeyDistribution:
+		return wire.AppendSenderKeyDistributionMessage(nil, &wire.SenderKeyDistributionMessage{
+			Distribution: make([]byte, 16), ChainKey: make([]byte, 32), SigningKey: key})
 	case interop.KindPreKeyRecord:
 		return wire.AppendPreKeyRecord(nil, &wire.PreKeyRecord{ID: 1, Public: key, Private: make([]byte, 32)})
 	case interop.KindSignedPreKeyRecord:
 		return wire.AppendSignedPreKeyRecord(nil, &wire.SignedPreKeyRecord{ID: 1, Public: key, Private: make([]byte, 32)})
 	}
-	t.Fatalf("no example of %s", kind)
-	return nil
+	return sealedExample(kind, key)
+}
+
+// sealedExample returns a certificate of a server's key, or what is about one.
+func sealedExample(kind interop.Kind, key []byte) []byte {
+	certified := func(body []byte) []byte {
+		return wire.AppendCertificate(nil, &wire.Certificate{Body: body, Signature: make([]byte, 64)})
+	}
+	server := certified(wire.AppendServerCertificate(nil, &wire.ServerCertificate{ID: 1, Key: key}))
+	sender := certified(wire.AppendSenderCertificate(nil, &wire.SenderCertificate{Device: 1,
+		Identity: keys.GeneratePrivateKey().PublicKey().Bytes(), Server: server, User: aliceName}))
+	switch kind {
+	case interop.KindServerCertificate:
+		return server
+	case interop.KindSenderCertificate:
+		return sender
+	}
+	return wire.AppendSealedContent(nil, &wire.SealedContent{Type: wire.TypeSignal, Certificate: sender})
 }
 
 func limitOf(kind interop.Kind) int {
@@ -171,6 +223,10 @@ func limitOf(kind interop.Kind) int {
 		return wire.MaxPlaintextContent
 	case interop.KindPreKeyRecord, interop.KindSignedPreKeyRecord, interop.KindIdentityKeyPair:
 		return wire.MaxKeyRecord
+	case interop.KindSenderKeyDistribution:
+		return wire.MaxSenderKeyDistributionMessage
+	case interop.KindServerCertificate, interop.KindSenderCertificate:
+		return wire.MaxCertificate
 	}
 	return wire.MaxSignalMessage
 }

@@ -19,7 +19,12 @@ func (a *Party) GroupEncrypt(id string, plaintext []byte) ([]byte, error) {
 
 // GroupDecrypt decrypts one message of the sender remote.
 func (a *Party) GroupDecrypt(remote Address, message []byte) ([]byte, error) {
-	return Decrypted{a.peer.Send("groupDecrypt", request{Party: a.handle, Remote: &remote, Message: &Message{Bytes: message}})}.Plaintext()
+	return a.SendGroupDecrypt(remote, message).Plaintext()
+}
+
+// SendGroupDecrypt is GroupDecrypt without the wait.
+func (a *Party) SendGroupDecrypt(remote Address, message []byte) Decrypted {
+	return Decrypted{a.peer.Send("groupDecrypt", request{Party: a.handle, Remote: &remote, Message: &Message{Bytes: message}})}
 }
 
 // SenderKey returns the serialised sender-key record of a sender, which may be
@@ -28,4 +33,14 @@ func (a *Party) SenderKey(sender Address, id string) ([]byte, error) {
 	var out struct{ Record Hex }
 	err := a.peer.Call("getSenderKey", request{Party: a.handle, Remote: &sender, DistributionID: id}, &out)
 	return out.Record, err
+}
+
+// SetSenderKey replaces the sender-key record of a sender, which may be the party
+// itself; nil deletes it, so that the next message makes another key.
+func (a *Party) SetSenderKey(sender Address, id string, record []byte) error {
+	in := request{Party: a.handle, Remote: &sender, DistributionID: id}
+	if record != nil {
+		in.Record = (*Hex)(&record)
+	}
+	return a.peer.Call("setSenderKey", in, nil)
 }

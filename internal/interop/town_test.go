@@ -17,6 +17,7 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/group"
 	"github.com/gembok-e2ee/gembok/x3dh"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
@@ -44,6 +45,7 @@ type citizen struct {
 	regID    uint32
 	store    keystore.Store
 	device   *session.Device
+	groups   *group.Groups
 	party    *interop.Party
 }
 
@@ -105,6 +107,7 @@ func (c *citizen) forget() {
 		session.Account{Address: c.address, Identity: c.identity, RegistrationID: c.regID},
 		c.options())
 	require.NoError(w.t, err)
+	c.groups = group.New(c.device, nil)
 }
 
 func (c *citizen) options() *session.Options {
@@ -263,6 +266,15 @@ func (c *citizen) sayByHand(text string, users ...string) []mail {
 // mailTo encrypts a text for one device, on a new session where there is none,
 // or one with what the device was before it was set up anew.
 func (c *citizen) mailTo(to session.Address, sentAt uint64, text, recipient string) mail {
+	t, remote := c.town.t, c.sessionWith(to)
+	m, err := c.party.Encrypt(remote, c.plaintext(to, sentAt, text, recipient), time.Time{})
+	require.NoError(t, err)
+	return mail{from: c.address, to: to, sentAt: sentAt, msg: m}
+}
+
+// sessionWith begins a session with a device where there is none that can be sent
+// on, or one with what the device was before.
+func (c *citizen) sessionWith(to session.Address) interop.Address {
 	t, remote := c.town.t, c.town.of(to.User, to.Device).remote()
 	_, usable, err := c.party.HasSession(remote, time.Time{})
 	require.NoError(t, err)
@@ -273,9 +285,7 @@ func (c *citizen) mailTo(to session.Address, sentAt uint64, text, recipient stri
 		require.NoError(t, err)
 		require.NoError(t, c.party.ProcessBundle(remote, interop.FromBundle(b), time.Time{}))
 	}
-	m, err := c.party.Encrypt(remote, c.plaintext(to, sentAt, text, recipient), time.Time{})
-	require.NoError(t, err)
-	return mail{from: c.address, to: to, sentAt: sentAt, msg: m}
+	return remote
 }
 
 // plaintext is the text itself, or in a padded Content, which for an own device

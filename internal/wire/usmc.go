@@ -74,12 +74,16 @@ func AppendSealedContent(dst []byte, c *SealedContent) []byte {
 	dst = mustUint(dst, 1, sealedType(c.Type))
 	dst = mustBytes(dst, 2, c.Certificate)
 	dst = mustBytes(dst, 3, c.Content)
-	dst = appendUint(dst, 4, uint64(c.Hint))
+	dst = appendUint(dst, 4, enum(c.Hint))
 	return appendBytes(dst, 5, c.Group)
 }
 
 // Size is the length of c's encoding in bytes.
 func (c *SealedContent) Size() int {
 	return sizeMustUint(1, sealedType(c.Type)) + sizeMustBytes(2, len(c.Certificate)) +
-		sizeMustBytes(3, len(c.Content)) + sizeUint(4, uint64(c.Hint)) + sizeBytes(5, len(c.Group))
+		sizeMustBytes(3, len(c.Content)) + sizeUint(4, enum(c.Hint)) + sizeBytes(5, len(c.Group))
 }
+
+// enum is a number of an enum type as it is written: those from 2^31 on are
+// negative there, and take ten bytes.
+func enum(v uint32) uint64 { return uint64(int64(int32(v))) }

@@ -1,4 +1,4 @@
-// Sender keys: enough to bring sender-key records into every state.
+// Sender keys: messages to a group, and the records of those who write in it.
 import { lib } from './library.mjs';
 import { bytes } from './hex.mjs';
 import { addressOf, partyOf } from './party.mjs';
@@ -25,5 +25,12 @@ export const ops = {
   getSenderKey: async (r) => {
     const record = await partyOf(r).stores.senderKey.getSenderKey(addressOf(r.remote), r.distributionId);
     return { record: record ? record.serialize() : null };
+  },
+  // setSenderKey {party, remote, distributionId, record}; record null forgets it
+  setSenderKey: async (r) => {
+    const { senderKey } = partyOf(r).stores;
+    const address = addressOf(r.remote);
+    if (r.record === null || r.record === undefined) senderKey.map.delete(senderKey.key(address, r.distributionId));
+    else await senderKey.saveSenderKey(address, r.distributionId, lib.SenderKeyRecord.deserialize(bytes(r.record)));
   },
 };
