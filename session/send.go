@@ -35,9 +35,10 @@ type SendOptions struct {
 	// own. It is called within the operation, when the Gate was asked about each of
 	// these devices, perhaps again on a new Tx, with them and the plaintext,
 	// padded, and must not write to either. Of a device, To, RegistrationID,
-	// Identity and Session are set, and Err where it gets nothing. What is returned
-	// is the Message of all the others; an error is that of Send. No session is
-	// begun or changed. Records Beside come with the first Load.
+	// Identity and Session are set, and Err where it gets nothing; device 0 stands
+	// for a user. What is returned is the Message of all the others, which may be nil
+	// where there are none; an error is that of Send. No session is begun or changed.
+	// Records Beside come with the first Load.
 	Shared func(t *Tx, devices []Result, plaintext []byte) (*Message, error)
 	Beside []keystore.Key
 	// Seal is called within the operation, perhaps again, with what is about to be

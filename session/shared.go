@@ -40,22 +40,25 @@ func (st *standing) settledOn() bool { return !st.acceptedKey().IsZero() }
 
 // share has the message encrypted that all devices of others get alike.
 func (m *mailing) share() error {
-	if !slices.ContainsFunc(m.parcels, func(p *parcel) bool { return p.shared && p.err == nil }) {
+	if m.s.shared == nil || !m.begins {
+		return nil
+	}
+	devices := slices.DeleteFunc(m.all(), func(r Result) bool { return r.To.User == m.d.address.User })
+	if len(devices) == 0 {
 		return nil
 	}
 	plaintexts, err := m.plaintexts()
 	if err != nil {
 		return err
 	}
-	devices := slices.DeleteFunc(m.all(), func(r Result) bool { return r.To.User == m.d.address.User })
 	message, err := m.s.shared(m.t, devices, plaintexts[false])
 	switch {
 	case err != nil:
 		return err
-	case message == nil:
+	case message == nil && slices.ContainsFunc(devices, func(r Result) bool { return r.Err == nil }):
 		return fmt.Errorf("%w: no message for all devices", ErrMalformed)
 	}
-	m.t.bound = true
+	m.t.bound = m.t.bound || message != nil
 	for _, p := range m.parcels {
 		if p.shared && p.err == nil {
 			p.message, p.hint = message, sentHint(nil, p.identity.Bytes())

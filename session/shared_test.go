@@ -158,11 +158,17 @@ func TestSendSharedToSome(t *testing.T) {
 	require.NotNil(t, s.Results[2].Message)
 	require.Equal(t, s.Results[1].Err, c.devices[0].Err)
 
-	// With nobody to get it, nothing is encrypted.
-	calls := c.calls
+	// With nobody to get it, that is said, and nobody gets it.
 	s = from.sings(t, c, "hello", cici)
-	require.Equal(t, calls, c.calls)
+	require.Equal(t, s.Results[1:], c.devices)
 	require.Len(t, s.Results, 2)
+	require.Nil(t, s.Results[1].Message)
+
+	// With nobody at all, nothing is encrypted.
+	calls := c.calls
+	s = from.sings(t, c, "hello", ani)
+	require.Equal(t, calls, c.calls)
+	require.Len(t, s.Results, 1)
 }
 
 // renewed is the device set up anew, under another identity key.
