@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 )
-
-const typeSenderKey = session.MessageType(wire.TypeSenderKey)
 
 // ErrNoSenderKey reports a message whose sender key did not come, or is gone;
 // and, when sending, that there is none yet. It is session.ErrNoSession, too.
@@ -35,6 +34,8 @@ type Groups struct {
 	d     *session.Device
 	opts  Options
 	locks locks
+
+	signing signing
 }
 
 // New returns the Groups of a Device.
@@ -56,6 +57,9 @@ func New(d *session.Device, o *Options) *Groups {
 // the end of ctx. In a transaction of the app's it takes none, as package session
 // does not. Locks are taken before those of the Device.
 func (g *Groups) hold(ctx context.Context, name string) (release func(), err error) {
+	if keystore.PendingIn(ctx) != nil {
+		return func() {}, nil
+	}
 	return g.locks.lock(ctx, name)
 }
 

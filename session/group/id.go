@@ -43,7 +43,7 @@ func parse(m *session.Message) (wire.SenderKeyMessage, error) {
 	switch {
 	case m == nil:
 		return wire.SenderKeyMessage{}, fmt.Errorf("%w: no message", session.ErrMalformed)
-	case m.Type != typeSenderKey:
+	case m.Type != session.TypeSenderKey:
 		return wire.SenderKeyMessage{}, fmt.Errorf("%w: message type %d", session.ErrMalformed, m.Type)
 	}
 	return wire.ParseSenderKeyMessage(m.Bytes)
