@@ -64,6 +64,20 @@ func (s *side) sessionWith(t testing.TB, peer *side) [32]byte {
 	return sha256.Sum256(s.current(t, peer).BaseKey())
 }
 
+// sessions are the versions of what there is of users but their lists.
+func (s *side) sessions(t testing.TB, users ...string) map[keystore.Key]uint64 {
+	t.Helper()
+	out := map[keystore.Key]uint64{}
+	for _, user := range users {
+		for _, kind := range []string{"session", "archive", "identity"} {
+			for _, rec := range s.list(t, kind, user) {
+				out[rec.Key] = rec.Version
+			}
+		}
+	}
+	return out
+}
+
 // A message for all alike is encrypted once, in one Load and one Commit, and
 // changes no session; the own other devices get a copy of their own.
 func TestSendShared(t *testing.T) {
@@ -72,17 +86,12 @@ func TestSendShared(t *testing.T) {
 		from, watch := r.of(ani, 1).spied(t)
 		from.sings(t, c, "hello", budi, cici) // now it knows who there is
 		watch.reset()
-		lists, before := r.lists, map[string][]keystore.Record{}
-		for _, user := range []string{budi, cici} {
-			before[user] = append(from.list(t, "session", user), from.list(t, "identity", user)...)
-		}
+		lists, before := r.lists, from.sessions(t, budi, cici)
 		s := from.sings(t, c, "again", budi, cici)
 		require.Len(t, watch.loads, 1)
 		require.Len(t, watch.commits, 1)
 		require.Equal(t, lists, r.lists)
-		for user, recs := range before {
-			require.Equal(t, recs, append(from.list(t, "session", user), from.list(t, "identity", user)...))
-		}
+		require.Equal(t, before, from.sessions(t, budi, cici))
 
 		require.Equal(t, []session.Address{at(ani, 2), at(budi, 1), at(budi, 7), at(cici, 3)}, addresses(s))
 		require.Nil(t, s.Envelope)
