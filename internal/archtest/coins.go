@@ -27,7 +27,7 @@ func (m *Module) Coins() (wrong []string) {
 			wrong = append(wrong, m.tags(f)...)
 			wrong = append(wrong, m.draws(f)...)
 			if p.Public() {
-				wrong = append(wrong, m.takes(f)...)
+				wrong = append(wrong, m.takes(f, slices.Contains(streams, p.Dir))...)
 			}
 		}
 	}
@@ -77,15 +77,16 @@ func (m *Module) draws(f *File) (wrong []string) {
 	return wrong
 }
 
-// takes finds readers, and names that speak of coins, in what f exports.
-func (m *Module) takes(f *File) (wrong []string) {
+// takes finds readers, unless they are allowed, and names that speak of coins,
+// in what f exports.
+func (m *Module) takes(f *File, readers bool) (wrong []string) {
 	look := func(n ast.Node) {
 		ast.Inspect(n, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.BlockStmt:
 				return false
 			case *ast.SelectorExpr:
-				if x, ok := n.X.(*ast.Ident); ok && (x.Name == "rand" || x.Name == "io" && n.Sel.Name == "Reader") {
+				if x, ok := n.X.(*ast.Ident); ok && (x.Name == "rand" || x.Name == "io" && n.Sel.Name == "Reader" && !readers) {
 					wrong = append(wrong, fmt.Sprintf("%s: %s.%s in what is exported", m.at(n), x.Name, n.Sel.Name))
 				}
 			case *ast.Ident:

@@ -107,6 +107,8 @@ func TestRules(t *testing.T) {
 			"session/x.go": `package session; import "io"; type Options struct { Source io.Reader }`}, "io.Reader in what is exported"},
 		"a reader by another name": {(*archtest.Module).Coins, map[string]string{
 			"session/x.go": `package session; import "io"; type Source interface { io.Reader }`}, "io.Reader in what is exported"},
+		"a reader of files": {(*archtest.Module).Coins, map[string]string{
+			"session/attachment/x.go": `package attachment; import "io"; func Open(r io.Reader) {}`}, ""},
 		"coins": {(*archtest.Module).Coins, map[string]string{
 			"x3dh/keys/x.go": `package keys; func Sign(msg []byte, coins *[64]byte) {}`}, "coins in what is exported"},
 		"a seed": {(*archtest.Module).Coins, map[string]string{

@@ -23,16 +23,29 @@ import (
 // Plaintext may lie where the result will, at its first byte, or apart from
 // it.
 func EncryptCBC(dst []byte, key *[32]byte, iv *[16]byte, plaintext []byte) []byte {
-	pad := aes.BlockSize - len(plaintext)%aes.BlockSize
 	start := len(dst)
-	dst = slices.Grow(dst, len(plaintext)+pad)
+	dst = slices.Grow(dst, len(plaintext)+aes.BlockSize-len(plaintext)%aes.BlockSize)
 	dst = append(dst, plaintext...)
-	for range pad {
-		dst = append(dst, byte(pad))
-	}
-	first := *iv // the interface takes it to the heap
-	cipher.NewCBCEncrypter(newAES(key), first[:]).CryptBlocks(dst[start:], dst[start:])
+	dst = Pad(dst, len(plaintext))
+	NewEncrypter(key, iv).CryptBlocks(dst[start:], dst[start:])
 	return dst
+}
+
+// Pad appends the PKCS#7 padding (RFC 5652, Section 6.3) of a plaintext of n
+// bytes, of which b has the end: 1 to 16 bytes.
+func Pad(b []byte, n int) []byte {
+	pad := aes.BlockSize - n%aes.BlockSize
+	for range pad {
+		b = append(b, byte(pad))
+	}
+	return b
+}
+
+// NewEncrypter returns AES-256-CBC for a plaintext that comes in pieces, with
+// its padding.
+func NewEncrypter(key *[32]byte, iv *[16]byte) cipher.BlockMode {
+	first := *iv // the interface takes it to the heap
+	return cipher.NewCBCEncrypter(newAES(key), first[:])
 }
 
 // DecryptCBC undoes EncryptCBC: it appends the plaintext of ciphertext to dst
@@ -52,15 +65,32 @@ func DecryptCBC(dst []byte, key *[32]byte, iv *[16]byte, ciphertext []byte) ([]b
 	start := len(dst)
 	dst = append(slices.Grow(dst, len(ciphertext)), ciphertext...)
 	out := dst[start:]
-	first := *iv // as above
-	cipher.NewCBCDecrypter(newAES(key), first[:]).CryptBlocks(out, out)
-	pad, ok := padding((*[aes.BlockSize]byte)(out[len(out)-aes.BlockSize:]))
-	if ok != 1 {
-		clear(out)
+	NewDecrypter(key, iv).CryptBlocks(out, out)
+	n, ok := Unpad(out)
+	if !ok {
 		return nil, false
 	}
-	clear(out[len(out)-pad:])
-	return dst[:len(dst)-pad], true
+	return dst[:start+n], true
+}
+
+// NewDecrypter returns AES-256-CBC for a ciphertext that comes in pieces. The
+// last one is given to Unpad.
+func NewDecrypter(key *[32]byte, iv *[16]byte) cipher.BlockMode {
+	first := *iv // as above
+	return cipher.NewCBCDecrypter(newAES(key), first[:])
+}
+
+// Unpad returns how many bytes of b are no padding, and clears the others. B is
+// the end of what was decrypted, at least a block. Of wrong padding it finds
+// out in constant time; all of b is cleared then.
+func Unpad(b []byte) (n int, ok bool) {
+	pad, right := padding((*[aes.BlockSize]byte)(b[len(b)-aes.BlockSize:]))
+	if right != 1 {
+		clear(b)
+		return 0, false
+	}
+	clear(b[len(b)-pad:])
+	return len(b) - pad, true
 }
 
 // padding reads the PKCS#7 padding off the last block: 1 to 16 bytes, each of

@@ -187,6 +187,7 @@ var (
 	roundLink         = value(wire.ParseLink, wire.AppendLink)
 	roundDistribution = value(wire.ParseSenderKeyDistributionMessage, wire.AppendSenderKeyDistributionMessage)
 	roundGroup        = value(wire.ParseGroup, wire.AppendGroup)
+	roundAttachment   = value(wire.ParseAttachmentPointer, wire.AppendAttachmentPointer)
 	roundRetry        = value(wire.ParseRetry, wire.AppendRetry)
 	roundPeer         = value(wire.ParsePeer, wire.AppendPeer)
 	roundSenderIndex  = value(wire.ParseSenderKeyIndex, wire.AppendSenderKeyIndex)
@@ -271,6 +272,10 @@ func syncFields() []fld  { return []fld{raw(1, []byte("group")), raw(2, seq(5))}
 func contentFields() []fld {
 	return []fld{raw(1, seq(20)), sub(2, hostingFields()), sub(3, timerFields()), num64(4, 1<<64-1),
 		raw(5, seq(3)), raw(7, seq(4)), raw(8, seq(5)), sub(9, syncFields())}
+}
+
+func attachmentFields() []fld {
+	return []fld{raw(3, seq(64)).must(), num64(4, 1<<63).must(), raw(6, seq(32)), num32(17, 1<<32-1), raw(19, seq(96))}
 }
 
 func messageKeyFields() []fld { return []fld{num32(1, 300), raw(5, seq(32))} }
@@ -422,6 +427,7 @@ func protocolCodecs() []codec {
 		{name: "Content/HostingContext", fields: hostingFields(), frame: in(nil, 2), round: roundContent},
 		{name: "Content/Timer", fields: timerFields(), frame: in(nil, 3), round: roundContent},
 		{name: "Content/Sync", fields: syncFields(), frame: in(nil, 9), round: roundContent},
+		{name: "AttachmentPointer", fields: attachmentFields(), round: roundAttachment, limit: wire.MaxAttachmentPointer},
 		{name: "SessionRecord", fields: recordFields(), round: roundRecord, limit: wire.MaxSessionRecord},
 		{name: "SessionRecord/Session", fields: sessionFields(), frame: in(nil, 1), round: roundRecord},
 		{name: "Session", fields: sessionFields(), round: roundSession, limit: wire.MaxSession},

@@ -224,7 +224,8 @@ func FuzzBundle(f *testing.F) { fuzz(f, nil, roundBundle) }
 
 func FuzzPublication(f *testing.F) { fuzz(f, nil, roundPublication) }
 
-func FuzzContent(f *testing.F) { fuzz(f, nil, roundContent) }
+// FuzzContent is about what apps put into messages.
+func FuzzContent(f *testing.F) { fuzz(f, nil, roundContent, roundAttachment) }
 
 func FuzzLink(f *testing.F) { fuzz(f, nil, roundLink, roundLinks) }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/wire"
 )
 
-// The examples of sealed-groups-fingerprint, Section 7.4, and every length on
-// the way.
-func TestPadding(t *testing.T) {
-	for n, want := range map[int]int{0: 79, 78: 79, 79: 159, 158: 159, 159: 239} {
+// The examples of sealed-groups-fingerprint, Sections 7.4 and 10.10, and every
+// length on the way.
+func TestPAD_01_Padding(t *testing.T) {
+	for n, want := range map[int]int{0: 79, 1: 79, 77: 79, 78: 79, 79: 159, 80: 159, 157: 159, 158: 159, 159: 239, 160: 239} {
 		require.Equal(t, want, wire.PaddedSize(n), n)
 	}
 	for n := range 1000 {
@@ -32,13 +32,13 @@ func TestPadding(t *testing.T) {
 }
 
 // What was in the room of dst does not become padding.
-func TestPaddingIsZero(t *testing.T) {
+func TestPAD_01_PaddingIsZero(t *testing.T) {
 	dirty := bytes.Repeat([]byte{0xFF}, 400)
 	padded := wire.AppendPadded(dirty[:3], []byte("text"))
 	require.Equal(t, append([]byte("\xFF\xFF\xFFtext\x80"), make([]byte, 79-5)...), padded)
 }
 
-func TestTrimPadding(t *testing.T) {
+func TestPAD_01_Trim(t *testing.T) {
 	for _, c := range []struct{ in, out string }{
 		{"\x80", ""}, {"\x80\x00\x00", ""}, {"\x80\x80\x00", "\x80"}, {"a\x80", "a"}, {"a\x00\x80\x00", "a\x00"},
 		{"\x00\x80", "\x00"}, {"a" + "\x80" + string(make([]byte, 500)), "a"}, // any block
@@ -52,6 +52,16 @@ func TestTrimPadding(t *testing.T) {
 		require.ErrorIs(t, err, wire.ErrMalformed, "%q", in)
 		require.Nil(t, got)
 	}
+}
+
+// Of contents of up to 10,000 bytes 126 lengths are seen, 80 bytes apart.
+func TestPAD_02_Lengths(t *testing.T) {
+	seen := map[int]bool{}
+	for n := range 10_001 {
+		seen[wire.PaddedSize(n)] = true
+		require.Zero(t, (wire.PaddedSize(n)+1)%80)
+	}
+	require.Len(t, seen, 126)
 }
 
 // FuzzF24Padding strips arbitrary bytes: what comes out, padded again, is a

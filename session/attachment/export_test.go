@@ -1,0 +1,4 @@
+package attachment
+
+// Bucket is bucket, for tests.
+var Bucket = bucket
