@@ -11,6 +11,7 @@ require (
 	golang.org/x/crypto v0.54.0
 	google.golang.org/protobuf v1.36.12
 	pgregory.net/rapid v1.3.0
+	rsc.io/qr v0.2.0
 )
 
 require (

@@ -5,6 +5,12 @@
 // What both parties' keys and ids are, the caller says: the own identity key of
 // a session.Device, and the accepted one of the peer. The source is
 // spec/sealed-groups-fingerprint.md, Section 6.
+//
+// # Divergences
+//
+// Deployed peers write any version into a code, and read codes of any length.
+// Here versions are 1 and 2, which is what apps use, and codes have at most
+// 4 KiB.
 package fingerprint
 
 import (
