@@ -3,21 +3,28 @@
 //
 // An envelope holds a message of package session or group, the sender's
 // certificate and a few hints. A relay issues certificates to its users:
-// IssueServerCertificate and IssueSenderCertificate. A [Sender] seals with one,
-// an [Opener] opens and checks against a [Trust], and [Split] is what a server
-// does with the one upload of a message for many.
+// IssueServerCertificate and IssueSenderCertificate. A [Sender] seals with one:
+// SealAll is what SendOptions.Seal is to be, and seals all that a Device or its
+// Groups send. A [Receiver] opens over a Device. An [Opener], which checks against
+// a [Trust], knows nothing of sessions, and [Split] is what a server does with the
+// one upload of a message for many.
 //
 // The source is spec/sealed-groups-fingerprint.md, Sections 1 to 3.
 //
 // # What it does not hide
 //
-// The carrier sees to whom an envelope goes, when, and how long it is; over
-// many messages that answers, and receipts above all, tell who talks to whom.
+// The carrier sees to whom an envelope goes, when, how long it is, and to whom
+// one for many goes at once; over many messages that answers, and receipts above
+// all, tell who talks to whom (Martiny and others, "Improving Signal's Sealed
+// Sender", NDSS 2021). It sees the connection that an envelope comes by, on which
+// a sender is not to log in, and who asks for whose prekeys, or for a certificate.
+//
 // Whoever gets hold of a recipient's identity key can read the senders of all
-// envelopes to him, old ones too, and with the sender's key make envelopes:
-// sealed sender has no forward secrecy. What is inside keeps its own. An
-// envelope can be made again around the same message: a copy is known by the
-// message, never by the envelope.
+// envelopes to him, old ones too: sealed sender has no forward secrecy. He can
+// also make envelopes to this recipient, by every certificate that he has seen.
+// What is inside keeps its own secrecy and has to be authentic by itself, which
+// only a request to send a message again is not. An envelope can be made again
+// around the same message: a copy is known by the message, never by the envelope.
 //
 // Opening takes the same time whoever sent, as long as there are no caches.
 // With them a known sender's is quicker.
@@ -36,6 +43,9 @@
 //   - SealMany refuses what would be useless: a user both in and out, devices
 //     twice, one user under two identity keys.
 //   - A time before 1970 is past every expiry.
+//   - A Receiver wants the certificate's key to be the one that the message inside
+//     is authentic by, and compares its own name with a certificate's as the id
+//     that both stand for, whatever the case of its digits.
 //   - Known server certificates are the caller's table, and so are revoked ones.
 //     Deployed libraries have those of one service built in, and 0xDEADC357 as a
 //     revoked id for tests.
