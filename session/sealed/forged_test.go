@@ -19,6 +19,7 @@ func (w *world) messages(t testing.TB, a, b *party) map[session.MessageType]*ses
 	t.Helper()
 	out := make(map[session.MessageType]*session.Message)
 	w.friends(t, a, b)
+	out[session.TypeSenderKey] = w.grouped(t, a, b, "group")
 	out[session.TypeSignal] = a.writes(t, b, "signal")
 	require.NoError(t, a.Archive(ctx, b.Address()))
 	out[session.TypePreKey] = a.writes(t, b, "prekey")
@@ -52,7 +53,7 @@ func TestSS_15_TypeConfusion(t *testing.T) {
 			}
 			r, err := bob.refuses(t, w, e)
 			require.Zero(t, session.ReasonOf(err), "%d as %d: %v", is, number, err)
-			require.True(t, isAny(err, session.ErrMalformed, session.ErrVersion, keys.ErrKey, sealed.ErrGroup), "%d as %d: %v", is, number, err)
+			require.True(t, isAny(err, session.ErrMalformed, session.ErrVersion, keys.ErrKey), "%d as %d: %v", is, number, err)
 			if sealedTypes[number] == 0 {
 				require.ErrorIs(t, err, session.ErrMalformed)
 				require.Nil(t, r)
@@ -98,6 +99,19 @@ func TestSS_15_PlaintextIsARequest(t *testing.T) {
 		require.Nil(t, r.Received, name)
 		require.Equal(t, alice.Address(), r.From)
 	}
+}
+
+func TestOpenWithoutGroups(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil)
+	e := alice.seals(t, bob, w.grouped(t, alice, bob, "group"))
+	bob.unchanged(t, func() {
+		r, err := sealed.NewReceiver(bob.Device, nil, w.trust, nil).Open(ctx, e, w.now, nil)
+		require.ErrorIs(t, err, sealed.ErrGroup)
+		require.Zero(t, session.ReasonOf(err))
+		require.Equal(t, alice.Address(), r.From)
+	})
+	bob.opens(t, w, e, "group")
 }
 
 // An envelope that somebody changed is no envelope, and nothing happened.

@@ -11,6 +11,7 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/group"
 	"github.com/gembok-e2ee/gembok/session/sealed"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
@@ -77,7 +78,7 @@ func TestSS_05_SelfSend(t *testing.T) {
 			require.NoError(t, err)
 			e, err := sender.Seal(alice.Identity(), message, sealed.HintDefault, nil)
 			require.NoError(t, err)
-			receiver := sealed.NewReceiver(alice.Device, nil, w.trust, &sealed.Options{E164: c.own})
+			receiver := sealed.NewReceiver(alice.Device, alice.groups, w.trust, &sealed.Options{E164: c.own})
 			alice.unchanged(t, func() {
 				r, err := receiver.Open(ctx, e.Bytes, w.now, nil)
 				require.Error(t, err) // none of them is by the key it says
@@ -144,6 +145,62 @@ func TestSS_06_CertificateOfAnotherKey(t *testing.T) {
 	}
 }
 
+// A message of a group is of the device, and of the identity key, that its sender
+// key came from.
+func TestSS_06_Group(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, carol := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil), w.joins(t, carolID, 1, nil)
+	m := w.grouped(t, alice, bob, "from alice")
+	r, err := bob.refuses(t, w, carol.seals(t, bob, m))
+	require.ErrorIs(t, err, group.ErrNoSenderKey)
+	require.NotZero(t, session.ReasonOf(err))
+	require.Equal(t, carol.Address(), r.From)
+	w.grouped(t, carol, bob, "from carol") // a key of hers under the same id
+	_, err = bob.refuses(t, w, carol.seals(t, bob, m))
+	require.ErrorIs(t, err, group.ErrNoSenderKey)
+
+	c := w.claims(alice)
+	c.Identity = carol.Identity()
+	carol.certified(t, w.issue(t, c))
+	_, err = bob.refuses(t, w, carol.seals(t, bob, m))
+	requireMismatch(t, err, carol.Identity(), alice.Identity())
+	c = w.claims(alice)
+	c.Device = 2
+	sender, err := sealed.NewSender(alice.IdentityKeyPair(), w.issue(t, c), nil)
+	require.NoError(t, err)
+	e, err := sender.Seal(bob.Identity(), m, sealed.HintDefault, nil)
+	require.NoError(t, err)
+	_, err = bob.refuses(t, w, e.Bytes)
+	require.ErrorIs(t, err, group.ErrNoSenderKey)
+
+	r = bob.opens(t, w, alice.seals(t, bob, m), "from alice")
+	require.True(t, r.Accepted)
+	_, err = bob.refuses(t, w, carol.seals(t, bob, m)) // which was read
+	requireMismatch(t, err, carol.Identity(), alice.Identity())
+}
+
+// A key that comes for a group is taken in by the commit of its message, or not
+// at all.
+func TestSS_06_DistributionOfAnother(t *testing.T) {
+	w := newWorld(t)
+	alice, bob, carol := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil), w.joins(t, carolID, 1, nil)
+	id := group.DistributionID{1}
+	key, err := alice.groups.Distribution(ctx, id)
+	require.NoError(t, err)
+	s, err := alice.Send(ctx, []string{bobID}, &session.Content{Distribution: key}, nil)
+	require.NoError(t, err)
+	_, err = bob.refuses(t, w, carol.seals(t, bob, s.Results[0].Message))
+	requireMismatch(t, err, carol.Identity(), alice.Identity())
+	m, err := alice.groups.Encrypt(ctx, id, (&session.Content{Body: []byte("hi")}).Bytes())
+	require.NoError(t, err)
+	for _, p := range []*party{alice, carol} {
+		_, err = bob.refuses(t, w, p.seals(t, bob, m))
+		require.ErrorIs(t, err, group.ErrNoSenderKey)
+	}
+	bob.opens(t, w, alice.seals(t, bob, s.Results[0].Message), "")
+	bob.opens(t, w, alice.seals(t, bob, m), "hi")
+}
+
 // The certificate's device is that of the session.
 func TestSS_06_CertificateOfAnotherDevice(t *testing.T) {
 	w := newWorld(t)
@@ -187,12 +244,12 @@ func TestSS_14_HintsAndGroups(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil)
 	for _, hint := range []sealed.Hint{sealed.HintDefault, sealed.HintResendable, sealed.HintImplicit, 200, 1<<32 - 1} {
-		for _, group := range [][]byte{nil, []byte("g"), make([]byte, 32)} {
-			e, err := alice.sender.Seal(bob.Identity(), alice.writes(t, bob, "hi"), hint, group)
+		for _, id := range [][]byte{nil, []byte("g"), make([]byte, 32)} {
+			e, err := alice.sender.Seal(bob.Identity(), alice.writes(t, bob, "hi"), hint, id)
 			require.NoError(t, err)
 			r := bob.opens(t, w, e.Bytes, "hi")
 			require.Equal(t, hint, r.Hint)
-			require.Equal(t, group, r.Group)
+			require.Equal(t, id, r.Group)
 		}
 	}
 }
@@ -200,11 +257,12 @@ func TestSS_14_HintsAndGroups(t *testing.T) {
 func TestSS_18_SameMessageInAnotherEnvelope(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil)
-	for _, m := range []*session.Message{alice.writes(t, bob, "hi"), nil} {
-		if m == nil {
-			w.friends(t, bob, alice)
-			m = alice.writes(t, bob, "hi")
-		}
+	for _, message := range []func() *session.Message{
+		func() *session.Message { return alice.writes(t, bob, "hi") },
+		func() *session.Message { w.friends(t, bob, alice); return alice.writes(t, bob, "hi") },
+		func() *session.Message { return w.grouped(t, alice, bob, "hi") },
+	} {
+		m := message()
 		e := alice.seals(t, bob, m)
 		r := bob.opens(t, w, e, "hi")
 		require.False(t, r.Redelivered)
@@ -216,7 +274,7 @@ func TestSS_18_SameMessageInAnotherEnvelope(t *testing.T) {
 			require.True(t, again.Redelivered)
 			require.Equal(t, r.ID, again.ID)
 		}
-		bare, err := bob.Decrypt(ctx, alice.Address(), m, nil)
+		bare, err := bob.groups.Decrypt(ctx, alice.Address(), m, nil)
 		require.NoError(t, err)
 		require.Equal(t, r.ID, bare.ID)
 		require.NoError(t, bob.Acknowledge(ctx, r.Received))

@@ -82,7 +82,7 @@ func (w *world) joins(t testing.TB, user string, device uint32, identity *keys.I
 	w.published[p.Address()], err = p.Publish(ctx)
 	require.NoError(t, err)
 	p.groups = group.New(p.Device, nil)
-	p.receiver = sealed.NewReceiver(p.Device, nil, w.trust, nil)
+	p.receiver = sealed.NewReceiver(p.Device, p.groups, w.trust, nil)
 	p.certified(t, w.issue(t, w.claims(p)))
 	return p
 }
@@ -165,4 +165,18 @@ func (p *party) refuses(t testing.TB, w *world, envelope []byte) (r *sealed.Rece
 	p.unchanged(t, func() { r, err = p.receiver.Open(ctx, envelope, w.now, nil) })
 	require.Error(t, err)
 	return r, err
+}
+
+// grouped returns a message of a's that b gets with a sender key that it has.
+func (w *world) grouped(t testing.TB, a, b *party, body string) *session.Message {
+	t.Helper()
+	id := group.DistributionID{1}
+	key, err := a.groups.Distribution(ctx, id)
+	require.NoError(t, err)
+	s, err := a.Send(ctx, []string{b.Address().User}, &session.Content{Distribution: key}, &session.SendOptions{NoOwnDevices: true})
+	require.NoError(t, err)
+	b.opens(t, w, a.seals(t, b, s.Results[0].Message), "")
+	m, err := a.groups.Encrypt(ctx, id, (&session.Content{Body: []byte(body)}).Bytes())
+	require.NoError(t, err)
+	return m
 }
