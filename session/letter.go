@@ -35,6 +35,7 @@ type letter struct {
 	current *ratchet.Session
 	remote  keys.IdentityKey    // whom it is for, once opened
 	hint    [wire.HintSize]byte // of the keys it was encrypted under, once sealed
+	name    [32]byte            // of the session it was encrypted on, once sealed
 	first   bool                // remote is trusted on first use: "identity" changed, and relies on "peer"
 }
 
@@ -128,7 +129,7 @@ func (l *letter) seal(plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.hint = sentHint(l.current.SenderKey(), l.remote.Bytes())
+	l.hint, l.name = sentHint(l.current.SenderKey(), l.remote.Bytes()), sessionName(l.current)
 	l.index.Next = l.current
 	l.write()
 	if l.first = !l.known; l.first {

@@ -134,7 +134,7 @@ func (p *parcel) seal(plaintext []byte, room *[]byte) {
 		}
 		return
 	}
-	p.hint, p.identity, p.session = p.letter.hint, p.letter.remote, sessionName(p.letter.current)
+	p.hint, p.identity, p.session = p.letter.hint, p.letter.remote, p.letter.name
 	if !p.replaces() {
 		p.letter.current, p.letter.index = nil, wire.SessionIndex{}
 	}

@@ -325,7 +325,7 @@ func (a *answer) post(l *letter, m *Message) *Result {
 	}
 	a.user.write()
 	out := a.result(m)
-	out.Identity, out.Session = l.remote, sessionName(l.current)
+	out.Identity, out.Session = l.remote, l.name
 	return out
 }
 
