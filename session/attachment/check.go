@@ -64,8 +64,11 @@ func sameDigest(sum hash.Hash, want *[32]byte) error {
 	return nil
 }
 
-// maxTags bounds the tags that are kept of a first reading: 512 KiB.
-const maxTags = 32 << 10
+// The size of a tag, and how many are kept of a first reading: 512 KiB.
+const (
+	tagSize = 16
+	maxTags = 32 << 10
+)
 
 // A tagCheck finds out whether a blob is read a second time as it was at first.
 // Of each chunk it keeps a GMAC (NIST SP 800-38D) under a key of its own, with
@@ -76,6 +79,9 @@ type tagCheck struct {
 	gmac  cipher.AEAD
 	at    uint64 // number of the next chunk
 	tags  []byte
+
+	nonce [12]byte
+	got   []byte // room for a tag
 }
 
 func newTagCheck(size int64) *tagCheck {
@@ -89,24 +95,25 @@ func newTagCheck(size int64) *tagCheck {
 	if err != nil {
 		panic("attachment: internal error: " + err.Error()) // AES has the right block
 	}
-	return &tagCheck{chunk: int(max(bufSize, (size+maxTags-1)/maxTags)), gmac: gcm}
+	chunk := max(bufSize, (size+maxTags-1)/maxTags)
+	return &tagCheck{chunk: int(chunk), gmac: gcm, tags: make([]byte, 0, tagSize*((size+chunk-1)/chunk))}
 }
 
 // appendTag appends the tag of the next chunk.
 func (c *tagCheck) appendTag(dst, chunk []byte) []byte {
-	nonce := binary.BigEndian.AppendUint64(make([]byte, 4, 12), c.at)
+	binary.BigEndian.PutUint64(c.nonce[4:], c.at)
 	c.at++
-	return c.gmac.Seal(dst, nonce, nil, chunk)
+	return c.gmac.Seal(dst, c.nonce[:], nil, chunk)
 }
 
 func (c *tagCheck) next(b []byte, end bool) (n int, err error) {
 	for n < len(b) && (end || len(b)-n >= c.chunk+ahead) {
 		chunk := b[n:min(n+c.chunk, len(b))]
-		var tag [16]byte
-		if c.appendTag(tag[:0], chunk); len(c.tags) == 0 || subtle.ConstantTimeCompare(tag[:], c.tags[:16]) != 1 {
+		c.got = c.appendTag(c.got[:0], chunk)
+		if len(c.tags) == 0 || subtle.ConstantTimeCompare(c.got, c.tags[:tagSize]) != 1 {
 			return 0, ErrAuth
 		}
-		c.tags = c.tags[16:]
+		c.tags = c.tags[tagSize:]
 		n += len(chunk)
 	}
 	if end && len(c.tags) != 0 {

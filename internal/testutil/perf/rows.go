@@ -14,7 +14,7 @@ type Row struct {
 
 // Rows returns the operations that README.md gives figures of.
 func Rows() []Row {
-	const large = 64 << 10
+	const large, file = 64 << 10, 4 << 20
 	floor := func(o Op) *Op { return &o }
 	return []Row{
 		{Op: RatchetEncrypt(100), Title: "encrypt 100 B, one way, ratchet alone", Floor: floor(FloorEncrypt(100)), Ratio: 1.5, Allocs: 8},
@@ -35,5 +35,8 @@ func Rows() []Row {
 		{Op: Send(1000, 1, nil), Title: "the same to 1,000 users with a device each", Floor: floor(FloorSend(1000)), Limit: 10 * time.Millisecond},
 		{Op: SendCold(250, 4), Title: "the same to 250 users of whom nothing is known", Limit: 350 * time.Millisecond},
 		{Op: Hostile(), Title: "refuse a hostile message, 41 sessions", Limit: 150 * time.Millisecond},
+		{Op: AttachmentEncrypt(file), Title: "encrypt an attachment of 4 MiB", Floor: floor(FloorAttachmentEncrypt(file)), Ratio: 1.15},
+		{Op: AttachmentDecrypt(file), Title: "decrypt it as it arrives", Floor: floor(FloorAttachmentDecrypt(file)), Ratio: 1.15},
+		{Op: AttachmentDecryptAt(file), Title: "decrypt it from a file, read twice", Floor: floor(FloorAttachmentDecrypt(file)), Ratio: 1.15},
 	}
 }
