@@ -12,7 +12,10 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/interop"
 )
 
-var seed = flag.Uint64("seed", 1, "seed of the random cases")
+var (
+	seed = flag.Uint64("seed", 1, "seed of the random cases")
+	long = flag.Bool("long", false, "ten times as many random cases")
+)
 
 // random returns the generator of one test.
 func random(t *testing.T) *rand.Rand {
@@ -24,8 +27,11 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(*seed, name))
 }
 
-// cases is n, or a tenth of it with -short.
+// cases is n, or a tenth of it with -short, or ten times as many with -long.
 func cases(n int) int {
+	if *long {
+		return 10 * n
+	}
 	if testing.Short() {
 		return n / 10
 	}

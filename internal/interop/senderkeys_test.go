@@ -87,6 +87,16 @@ func (c *handChain) message(i uint32, plaintext []byte) []byte {
 	return c.raw(i, padded)
 }
 
+// messageAs is message under the key of one iteration that says it is another.
+func (c *handChain) messageAs(said, i uint32, plaintext []byte) []byte {
+	m, err := wire.ParseSenderKeyMessage(c.message(i, plaintext))
+	if err != nil {
+		panic(err)
+	}
+	m.Iteration = said
+	return c.signed(&m)
+}
+
 // raw is message of what is padded already, or not at all.
 func (c *handChain) raw(i uint32, padded []byte) []byte {
 	material, err := hkdf.Key(sha256.New, step(c.chainKey(i), 1), nil, "WhisperGroup", 48)
