@@ -73,11 +73,11 @@ func Open(dst []byte, key *[32]byte, nonce *[12]byte, ciphertext, ad []byte) ([]
 // A state is what encryption and decryption of one message share. It is one
 // value, because what is handed to a cipher.Block goes to the heap.
 type state struct {
-	hash            polyval
-	block           cipher.Block // under the message-encryption key
-	nonce           [12]byte
-	tag             [Overhead]byte
-	counter, stream [aes.BlockSize]byte
+	hash  polyval
+	block cipher.Block // under the message-encryption key
+	nonce [12]byte
+	tag   [Overhead]byte
+	buf   [8 * aes.BlockSize]byte
 }
 
 func newState(key *[32]byte, nonce *[12]byte) *state {
@@ -94,15 +94,15 @@ func newState(key *[32]byte, nonce *[12]byte) *state {
 // key for the nonce (RFC 8452, Section 4): the first 8 bytes each of six
 // blocks, which encrypt a number and the nonce.
 func (s *state) deriveKeys(key *[32]byte) (auth [16]byte, enc [32]byte) {
-	block := newAES(key)
-	copy(s.counter[4:], s.nonce[:])
+	block, in, out := newAES(key), s.buf[:16], s.buf[16:32]
+	copy(in[4:], s.nonce[:])
 	for i := range 6 {
-		s.counter[0] = byte(i)
-		block.Encrypt(s.stream[:], s.counter[:])
+		in[0] = byte(i)
+		block.Encrypt(out, in)
 		if i < 2 {
-			copy(auth[8*i:], s.stream[:8])
+			copy(auth[8*i:], out[:8])
 		} else {
-			copy(enc[8*(i-2):], s.stream[:8])
+			copy(enc[8*(i-2):], out[:8])
 		}
 	}
 	return auth, enc
@@ -121,21 +121,30 @@ func (s *state) setTag(plaintext, ad []byte) {
 	sum := s.hash.sum()
 	subtle.XORBytes(sum[:12], sum[:12], s.nonce[:])
 	sum[15] &= 0x7F
-	s.counter = sum
-	s.block.Encrypt(s.tag[:], s.counter[:])
+	s.tag = sum
+	s.block.Encrypt(s.tag[:], s.tag[:])
 	clear(sum[:])
 }
 
 // xor encrypts or decrypts b in place, by AES in counter mode from the tag with
 // the top bit set. The counter is the first 4 bytes, little endian; past its
-// largest value it goes on at 0, and no other byte changes.
+// largest value it goes on at 0, and no other byte changes. Eight blocks of key
+// stream are made at a time, so that the processor works on several.
 func (s *state) xor(b []byte) {
-	s.counter = s.tag
-	s.counter[15] |= 0x80
-	for n := binary.LittleEndian.Uint32(s.counter[:4]); len(b) > 0; n++ {
-		binary.LittleEndian.PutUint32(s.counter[:4], n)
-		s.block.Encrypt(s.stream[:], s.counter[:])
-		b = b[subtle.XORBytes(b, b, s.stream[:]):]
+	first := s.tag
+	first[15] |= 0x80
+	n := binary.LittleEndian.Uint32(first[:4])
+	for len(b) > 0 {
+		stream := s.buf[:min(len(s.buf), (len(b)+15)&^15)]
+		for i := 0; i < len(stream); i += aes.BlockSize {
+			copy(stream[i:], first[:])
+			binary.LittleEndian.PutUint32(stream[i:], n)
+			n++
+		}
+		for i := 0; i < len(stream); i += aes.BlockSize {
+			s.block.Encrypt(stream[i:], stream[i:])
+		}
+		b = b[subtle.XORBytes(b, b, stream):]
 	}
 }
 

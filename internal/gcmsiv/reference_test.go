@@ -149,10 +149,10 @@ func TestDifferential(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		key := [32]byte(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "key"))
 		nonce := [12]byte(rapid.SliceOfN(rapid.Byte(), 12, 12).Draw(t, "nonce"))
-		plaintext := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "plaintext")
+		plaintext := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "plaintext")
 		ad := rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "ad")
 		prefix := rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "prefix")
-		room := rapid.IntRange(0, 200).Draw(t, "room")
+		room := rapid.IntRange(0, 400).Draw(t, "room")
 		requireSame(t, &key, &nonce, plaintext, ad, prefix, room)
 	})
 }
