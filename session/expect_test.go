@@ -58,15 +58,17 @@ var relied = map[string]string{
 	"Decrypt Content":                 "+identity +session +staged -kem -prekey =peer =signed",
 	"Encrypt Content":                 "+session =identity =peer",
 	"Verify":                          "+identity",
-	"Rename":                          "+archive +body +event +identity +peer +retry +sent +session +staged -archive -body -event -identity -peer -retry -session -staged =identity =retry =session",
+	"Rename":                          "+archive +body +event +identity +peer +retry +senderkey +sent +session +staged -archive -body -event -identity -peer -retry -senderkey -session -staged =identity =retry =session",
 	"Rename a name":                   "+peer -peer =identity =retry =session",
-	"Forget":                          "+sent -archive -body -event -identity -peer -retry -sent -session -staged =identity =retry =session",
+	"Forget":                          "+sent -archive -body -event -identity -peer -retry -senderkey -sent -session -staged =identity =retry =session",
 	"Begin with an own device":        "+identity +session =peer",
 	"Decrypt first, own, other key":   "+archive +identity +session +staged -kem -prekey =peer =signed",
 	"RequestRetry":                    "+retry =peer",
 	"Resend and Encrypt anew":         "+archive +retry +sent +session =identity =peer",
 	"Resend and Encrypt":              "+retry +sent +session =identity =peer",
 	"Send and Encrypt":                "+session =identity =peer =sent",
+	"Send and Encrypt for all alike":  "+senderkey =identity =peer =sent =session",
+	"Reconcile what all got alike":    "+archive +event +peer +session -sent",
 	"Send and Encrypt first":          "+identity +peer +sent +session",
 	"Send and Encrypt anew":           "+archive +peer +session =identity =peer =sent",
 	"Reconcile and Encrypt anew":      "+archive +sent +session =identity =peer",
@@ -74,7 +76,7 @@ var relied = map[string]string{
 	"Accept":                          "+peer -archive -sent -session",
 	"Refresh":                         "+event +peer =session",
 	"CheckGeneration":                 "+restore",
-	"AfterRestore":                    "+archive +draft +lastresort +nextid +session +signed -kem -prekey -restore =peer",
+	"AfterRestore":                    "+archive +draft +lastresort +nextid +session +signed -kem -prekey -restore -senderkey =peer",
 }
 
 func TestCommitsExpectWhatTheyReliedOn(t *testing.T) {

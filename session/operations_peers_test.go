@@ -75,6 +75,7 @@ func known(t *testing.T) *pair {
 	}
 	emit(t, p.bob, aliceAddress)
 	p.bob.put(t, p.bob.key("retry", aliceAddress.User, "2"), nil)
+	p.bob.put(t, p.bob.key("senderkey", aliceAddress.User, "2,id"), []byte("key"))
 	plantSent(t, p.bob, 1, bobAddress.User, bobAddress, session.Address{User: "peer", Device: 1}, aliceAddress)
 	plantSent(t, p.bob, 2, aliceAddress.User, aliceAddress, session.Address{User: bobAddress.User, Device: 2})
 	plantSent(t, p.bob, 3, "a group", aliceAddress)

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
 )
@@ -82,6 +84,32 @@ var sendings = []operation{
 		p := strangers(t)
 		p.guided(t, 4711)
 		return p.bob, sendingText
+	}},
+	{"Send and Encrypt for all alike", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		p.guided(t, 4711)
+		p.knows(t)
+		o := new(chorus).options()
+		return p.bob, on(func(ctx context.Context, d *session.Device) error {
+			s, err := d.Send(ctx, []string{aliceAddress.User}, &session.Content{Body: []byte("text")}, o)
+			if err != nil && s != nil {
+				return errors.New("a sending beside the error")
+			}
+			return err
+		})
+	}},
+	{"Reconcile what all got alike", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		p.guided(t, 4711)
+		s, err := p.bob.Send(ctx, []string{aliceAddress.User}, &session.Content{Body: []byte("text")}, new(chorus).options())
+		require.NoError(t, err)
+		leave := reconciling(s, session.Difference{User: aliceAddress.User, Extra: []uint32{aliceAddress.Device}})
+		return p.bob, func(ctx context.Context, d *session.Device, store keystore.Store) error {
+			if err := leave(ctx, d, store); !errors.Is(err, session.ErrUnsettled) {
+				return cmp.Or(err, errors.New("settled"))
+			}
+			return nil
+		}
 	}},
 	{"Send and Encrypt anew", func(t *testing.T) (*side, run) {
 		p := friends(t)

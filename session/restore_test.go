@@ -331,6 +331,7 @@ var restores = []operation{
 	}},
 	{"AfterRestore", func(t *testing.T) (*side, run) {
 		p, _ := many(t, 3)
+		p.bob.put(t, p.bob.key("senderkey", bobAddress.User, decimal(bobAddress.Device)), nil)
 		renewed := *p.bob.opts
 		renewed.Restored = func(tx *session.Tx) error { return tx.Put(draft, []byte("renewed")) }
 		p.bob.opts = &renewed
