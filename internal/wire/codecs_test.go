@@ -400,7 +400,9 @@ func deviceCodecs() []codec {
 	}
 }
 
-func codecs() []codec { return append(protocolCodecs(), deviceCodecs()...) }
+func codecs() []codec {
+	return slices.Concat(protocolCodecs(), deviceCodecs(), sealedCodecs())
+}
 
 func protocolCodecs() []codec {
 	inPub := func(num protowire.Number) func([]byte) []byte { return in(nil, num, publicationHead()...) }

@@ -242,3 +242,11 @@ func FuzzParsers(f *testing.F) {
 		roundContent, roundRecord, roundSession, roundIdentity, roundPreKey, roundSigned, roundSenderKey,
 		roundGroupMessage, roundDistribution)
 }
+
+func FuzzF13SealedContent(f *testing.F) { fuzz(f, nil, roundSealedContent) }
+
+// FuzzSealed is about the bytes of envelopes and certificates, and nothing that
+// is in them.
+func FuzzSealed(f *testing.F) {
+	fuzz(f, nil, roundCertificate, roundServerCertificate, roundSenderCertificate, roundSealed)
+}

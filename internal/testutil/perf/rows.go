@@ -16,7 +16,7 @@ type Row struct {
 func Rows() []Row {
 	const large, file = 64 << 10, 4 << 20
 	floor := func(o Op) *Op { return &o }
-	return []Row{
+	rows := []Row{
 		{Op: RatchetEncrypt(100), Title: "encrypt 100 B, one way, ratchet alone", Floor: floor(FloorEncrypt(100)), Ratio: 1.5, Allocs: 8},
 		{Op: DeviceEncrypt(100, nil), Title: "the same through `Device`, record loaded and stored", Limit: 13 * time.Microsecond, Allocs: 25},
 		{Op: RatchetDecrypt(100), Title: "decrypt 100 B, one way, ratchet alone", Floor: floor(FloorDecrypt(100)), Ratio: 1.5},
@@ -39,4 +39,5 @@ func Rows() []Row {
 		{Op: AttachmentDecrypt(file), Title: "decrypt it as it arrives", Floor: floor(FloorAttachmentDecrypt(file)), Ratio: 1.15},
 		{Op: AttachmentDecryptAt(file), Title: "decrypt it from a file, read twice", Floor: floor(FloorAttachmentDecrypt(file)), Ratio: 1.15},
 	}
+	return append(rows, sealedRows()...)
 }
