@@ -63,24 +63,32 @@ type Received struct {
 	Group []byte
 }
 
-// Open opens an envelope that reached the device's server at a time, believes
-// its certificate if that holds then, and decrypts what is inside: messages of
-// sessions and, with Groups, of groups. A request to send something again comes
-// back as Retry, for Device.Resend or Groups.Resend.
+// Open opens an envelope, believes its certificate if that is good at a time, and
+// decrypts what is inside: messages of sessions and, with Groups, of groups. The
+// time is that at which the server took the envelope, by an app that believes it,
+// or its own. A request to send something again comes back as Retry, for
+// Device.Resend or Groups.Resend.
 //
 // The certificate names the sender: its key must be the one that the message in
-// the envelope is authenticated with (for a message of a group, that under which
-// the group's key came), and also DecryptOptions.Identity, if that is set.
-// The message has the ID that it would have without an envelope, and in another
-// one: a copy is Redelivered, or ErrDuplicate.
+// the envelope is authentic by (of a message of a group, that under which the
+// sender key came), and the DecryptOptions.Identity, if there is one. The message
+// has the ID that it has without an envelope, and in any other: a copy is
+// Redelivered, or ErrDuplicate.
 //
-// Errors: ErrVersion, ErrMalformed, ErrTooLarge, ErrKey and ErrZeroAgreement for
-// bytes that are no envelope, and one ErrAuth for an envelope for somebody else
-// and whatever of one does not fit; CertificateError; ErrSelfSend. With these
-// there is no Received, and nothing is known of a sender. Then, beside a Received
-// that says who has sent what, as Device.RequestRetry needs to know: ErrGroup;
-// IdentityMismatchError; those of Device.Decrypt and Groups.Decrypt. After an
-// error everything is as before, as after one of these.
+// Errors: ErrVersion, ErrMalformed, ErrTooLarge, keys.ErrKey and
+// keys.ErrZeroAgreement for what is no envelope, or has no message or sender inside
+// that there can be; one ErrAuth for an envelope that was changed, or is for another
+// key; CertificateError; ErrSelfSend. With these there is no Received: nobody is
+// known to have sent anything.
+//
+// After these the sender is known, and the Received beside the error says what
+// Device.RequestRetry needs: From and Inner. What that returns is sealed for the
+// key of the certificate, with HintImplicit and the Group. Errors: ErrGroup;
+// IdentityMismatchError; ErrMalformed, ErrVersion and ErrTooLarge for a request that
+// is none; those of Groups.Decrypt or Device.Decrypt.
+//
+// After an error everything is as before, but for keystore.ErrCommitUnknown as in
+// Device.Decrypt.
 func (r *Receiver) Open(ctx context.Context, envelope []byte, at time.Time, o *session.DecryptOptions) (*Received, error) {
 	m, err := r.opener.Open(envelope, at)
 	if err != nil {

@@ -3,9 +3,12 @@ package sealed_test
 import (
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
@@ -48,6 +51,45 @@ func TestOpenCanonicalAddress(t *testing.T) {
 	c.User = strings.ToUpper(c.User)
 	alice.certified(t, w.issue(t, c))
 	require.Equal(t, alice.Address(), bob.opens(t, w, alice.seals(t, bob, alice.writes(t, bob, "hi")), "hi").From)
+}
+
+// A certificate may name somebody who is nobody's address.
+func TestOpenNoAddress(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil)
+	c := w.claims(alice)
+	c.User = strings.Repeat("a", 1025)
+	m := alice.writes(t, bob, "hi")
+	request := requestOf(t, w, alice, bob)
+	alice.certified(t, w.issue(t, c))
+	for _, m := range []*session.Message{m, request} {
+		r, err := bob.refuses(t, w, alice.seals(t, bob, m))
+		require.ErrorIs(t, err, session.ErrMalformed)
+		require.Nil(t, r)
+	}
+}
+
+// Of one envelope that is opened by many at once, one result is new.
+func TestOpenAtOnce(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil)
+	bob.receiver = sealed.NewReceiver(bob.Device, bob.groups,
+		&sealed.Trust{Roots: w.trust.Roots, Cache: 2}, &sealed.Options{Cache: 2})
+	for range 4 {
+		e := alice.seals(t, bob, alice.writes(t, bob, "hi"))
+		var fresh atomic.Int32
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				r, err := bob.receiver.Open(ctx, e, w.now, nil)
+				if assert.NoError(t, err) && !r.Redelivered {
+					fresh.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		require.EqualValues(t, 1, fresh.Load())
+	}
 }
 
 func TestSS_05_SelfSend(t *testing.T) {
