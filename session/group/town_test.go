@@ -228,3 +228,13 @@ func (w *town) heard(a session.Address, texts ...string) {
 	require.Equal(w.t, texts, w.of[a].heard, a)
 	w.of[a].heard = nil
 }
+
+// refused requires an error of a class, with a short text that has no name in it.
+func refused(t testing.TB, err, want error) {
+	t.Helper()
+	require.ErrorIs(t, err, want)
+	require.Less(t, len(err.Error()), 120)
+	for _, name := range []string{ani, budi, cici, dewi, club} {
+		require.NotContains(t, err.Error(), name)
+	}
+}
