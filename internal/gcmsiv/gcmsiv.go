@@ -2,9 +2,9 @@
 // stays safe, but for telling which messages are equal, when a nonce is used
 // again.
 //
-// Of plaintexts and keys the arithmetic here takes the same time for all; what
-// crypto/aes does depends on the processor, and is constant where that has
-// instructions for AES.
+// The arithmetic here takes the same time for all plaintexts and keys, on
+// processors that multiply in constant time; what crypto/aes does takes the same
+// time where there are instructions for AES.
 package gcmsiv
 
 import (
