@@ -1,5 +1,40 @@
 // Package group is messages to many with one encryption: sender keys, and groups
-// on top of them.
+// on top of them (sealed-groups-fingerprint, Sections 4 and 5).
+//
+// # How an app sends
+//
+// Set says who is in a group. A message then goes to all devices of all members,
+// which have to have the own sender key before:
+//
+//	for {
+//		key, err := groups.Distribute(ctx, name, nil)
+//		if key != nil { // who lacks it gets it, each in a message of his session
+//			// submit it, Reconcile it as long as the server has something to say, Accept it
+//		}
+//		s, err := groups.Send(ctx, name, content, nil)
+//		// a WaitingError: Set excludes whom its Errs are about; begin again
+//		// submit it, and Reconcile it: after session.ErrUnsettled, begin again
+//		// Accept it: done
+//	}
+//
+// Most often Distribute has nothing to do. Whoever cannot be reached holds up the
+// group until the app excludes him, by name: he would miss what the others read.
+// Decrypt takes whatever comes, of a session or of a group; what cannot be read
+// Device.RequestRetry asks for, and Resend answers.
+//
+// # Who can read
+//
+// The Results of a message name all devices that can read it, and Get those that
+// could read the next one. When one of them is gone, excluded, blocked or set up anew,
+// another key is made before the next message, and also after 7 days or 10,000
+// messages, since whoever has got hold of a key can read until then. A message is
+// under the old key only if it was committed before Set. Those who come read nothing
+// from before.
+//
+// Who is in a group the app has to know for sure, from somebody who may say so: a
+// server that can name members reads along. And a sender key says only who had it:
+// with the server's help a member may show the words of another one as his own, which
+// the certificates of package sealed prevent.
 package group
 
 import (
