@@ -76,7 +76,7 @@ func (w *world) joins(t testing.TB, user string, device uint32, identity *keys.I
 	a := session.Account{Address: session.Address{User: user, Device: device}, Identity: identity}
 	var err error
 	p.Device, err = session.Create(ctx, p.store, a, &session.Options{
-		Now: func() time.Time { return w.now }, Directory: w, Content: true, PreKeys: session.PreKeyPolicy{OneTime: 4},
+		Now: func() time.Time { return w.now }, Directory: w, Content: true, PreKeys: session.PreKeyPolicy{OneTime: 2},
 	})
 	require.NoError(t, err)
 	w.published[p.Address()], err = p.Publish(ctx)
