@@ -182,7 +182,7 @@ func (in *inbound) open() (err error) {
 // is named in the message comes with one Load.
 func (in *inbound) run(t *Tx) (*Received, error) {
 	in.t, in.now, in.budget.Left = t, in.d.now(), budgetArchived
-	staged := in.d.stagedKey(in.from.User, in.id)
+	staged := t.staging(in.from.User, in.id)
 	load := append(in.d.sessionKeys(in.from), staged)
 	if in.begins {
 		load = append(load, in.preKeyKeys()...)

@@ -297,21 +297,22 @@ func (d *Device) hinted(users []string) []Address {
 // lockAll takes the locks of peer devices, which are in order. None is taken in
 // a transaction of the app's, or after an error, which is that of ctx.
 func (d *Device) lockAll(ctx context.Context, peers []Address) (unlock func(), err error) {
-	n := 0
+	if len(peers) == 0 || joined(ctx) {
+		return func() {}, nil
+	}
+	names := make([]string, 0, len(peers))
 	unlock = func() {
-		for _, p := range peers[:n] {
-			d.locks.unlock(p.String())
+		for _, name := range names {
+			d.locks.unlock(name)
 		}
 	}
-	if joined(ctx) {
-		return unlock, nil
-	}
 	for _, p := range peers {
-		if err := d.locks.lock(ctx, p.String()); err != nil {
+		name := p.String()
+		if err := d.locks.lock(ctx, name); err != nil {
 			unlock()
 			return nil, err
 		}
-		n++
+		names = append(names, name)
 	}
 	return unlock, nil
 }

@@ -52,6 +52,15 @@ func (id MessageID) name() string {
 	return string(buf[:])
 }
 
+// staging names the record of a message that is staged, or is to be. It is asked
+// for several times in a row.
+func (t *Tx) staging(user string, id MessageID) keystore.Key {
+	if t.stagedID != id || t.stagedKey.Owner != user {
+		t.stagedID, t.stagedKey = id, t.d.stagedKey(user, id)
+	}
+	return t.stagedKey
+}
+
 // stage stores r, with what the gate makes of it, until it is acknowledged.
 // The staged record and those of sessionKeys are loaded.
 func (t *Tx) stage(r *Received) error {
@@ -89,7 +98,7 @@ func (t *Tx) stage(r *Received) error {
 	if len(value)-len(prefix) > wire.MaxDeviceRecord {
 		return fmt.Errorf("%w: note and events of %d bytes", ErrTooLarge, len(value))
 	}
-	t.set(d.stagedKey(r.From.User, r.ID), value)
+	t.set(t.staging(r.From.User, r.ID), value)
 	t.check(d.peerKey(r.From))
 	return nil
 }
@@ -149,7 +158,7 @@ func (t *Tx) body(user string, id MessageID) ([]byte, error) {
 	if e := t.find(k); e != nil && e.op == keystore.Put {
 		return unformat(kindBody, e.value)
 	}
-	recs, err := t.fetch([]keystore.Key{t.d.stagedKey(user, id), k})
+	recs, err := t.fetch([]keystore.Key{t.staging(user, id), k})
 	switch {
 	case err != nil:
 		return nil, err
@@ -215,7 +224,7 @@ func (d *Device) Acknowledge(ctx context.Context, messages ...*Received) error {
 // are loaded. The body came with the same commit, and so has the same version,
 // which saves loading it; in a store that was copied it may have another.
 func (t *Tx) retire(user string, id MessageID, day uint64) error {
-	k := t.d.stagedKey(user, id)
+	k := t.staging(user, id)
 	if !t.has(k) {
 		return nil
 	}

@@ -36,6 +36,12 @@ type Tx struct {
 	sends  []*sent   // what Tx.Encrypt made
 	past   []*sent   // what it made when the operation ran before
 	held   []func()  // gives out what was made, in a transaction of the app's
+
+	stagedID  MessageID // of the message asked for last, and its record
+	stagedKey keystore.Key
+
+	room    [6]entry // of recs, where they are few
+	changes [6]keystore.Change
 }
 
 // An entry is one record. Op 0 means that nothing depends on it.
@@ -203,13 +209,14 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 			keys = append(keys, t.d.restoreKey())
 		}
 	}
-	if len(t.recs) > 0 {
-		keys = slices.DeleteFunc(slices.Clone(keys), func(k keystore.Key) bool { return t.find(k) != nil })
+	known := func(k keystore.Key) bool { return t.find(k) != nil }
+	if len(t.recs) > 0 && slices.ContainsFunc(keys, known) {
+		keys = slices.DeleteFunc(slices.Clone(keys), known)
 	}
 	if len(keys) == 0 {
 		return nil
 	}
-	if t.find(anchor) != nil { // keys is a copy then
+	if t.find(anchor) != nil {
 		keys = append(keys, anchor)
 	}
 	recs, err := t.fetch(keys)
@@ -361,6 +368,9 @@ func (t *Tx) has(k keystore.Key) bool {
 
 // grow makes room for n more entries.
 func (t *Tx) grow(n int) {
+	if t.recs == nil && n <= len(t.room) {
+		t.recs = t.room[:0]
+	}
 	t.recs = slices.Grow(t.recs, n)
 	if n += len(t.recs); t.index == nil && n >= indexed {
 		t.index = make(map[keystore.Key]int, n)
@@ -441,7 +451,10 @@ func (t *Tx) checkAt(at int) {
 
 // commit commits what put, del and check said, if that is anything.
 func (t *Tx) commit() error {
-	changes := make([]keystore.Change, 0, len(t.recs))
+	changes := t.changes[:0]
+	if len(t.recs) > len(t.changes) {
+		changes = make([]keystore.Change, 0, len(t.recs))
+	}
 	for i := range t.recs {
 		e := &t.recs[i]
 		if e.op == 0 || e.op == keystore.Delete && e.rec.Version == 0 {

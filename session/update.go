@@ -57,13 +57,21 @@ func (t *Tx) writable(k keystore.Key) (keystore.Key, error) {
 		return k, fmt.Errorf("%w: %s records are the Device's", keystore.ErrInvalid, k.Kind)
 	}
 	k = t.own(k)
-	return k, t.load(k)
+	return k, t.loadOne(k)
+}
+
+// loadOne is load of one record, with room for what the first Load brings along.
+func (t *Tx) loadOne(k keystore.Key) error {
+	if t.find(k) != nil {
+		return nil
+	}
+	return t.load(append(make([]keystore.Key, 0, 2), k)...)
 }
 
 // Load loads records, in one Load of the store; the Scope of a key is the
 // Device's, whatever it says. The other methods load what was not, one by one.
 func (t *Tx) Load(keys ...keystore.Key) error {
-	all := make([]keystore.Key, len(keys))
+	all := make([]keystore.Key, len(keys), len(keys)+1+3*len(t.peers)) // with what the first Load brings along
 	for i, k := range keys {
 		all[i] = t.own(k)
 	}
@@ -76,10 +84,11 @@ func (t *Tx) Load(keys ...keystore.Key) error {
 //
 // Errors: keystore.ErrNewerFormat, ErrCorrupt, those of the store.
 func (t *Tx) Get(k keystore.Key) (body []byte, ok bool, err error) {
-	if err := t.Load(k); err != nil {
+	k = t.own(k)
+	if err := t.loadOne(k); err != nil {
 		return nil, false, err
 	}
-	return t.get(t.own(k))
+	return t.get(k)
 }
 
 // Put sets the body of a record, as it was when loaded. The error is
@@ -90,6 +99,16 @@ func (t *Tx) Put(k keystore.Key, body []byte) error {
 		return err
 	}
 	t.put(k, body)
+	return nil
+}
+
+// Encode is Put of the body that encode appends to what it is given.
+func (t *Tx) Encode(k keystore.Key, encode func(dst []byte) []byte) error {
+	k, err := t.writable(k)
+	if err != nil {
+		return err
+	}
+	t.set(k, encode(prefix))
 	return nil
 }
 
@@ -107,7 +126,7 @@ func (t *Tx) Delete(k keystore.Key) error {
 // It may be any.
 func (t *Tx) Check(k keystore.Key) error {
 	k = t.own(k)
-	if err := t.load(k); err != nil {
+	if err := t.loadOne(k); err != nil {
 		return err
 	}
 	t.check(k)
@@ -233,8 +252,15 @@ func (t *Tx) Staged(from Address, inner []byte, beside ...keystore.Key) (*Receiv
 		return nil, err
 	}
 	id := messageID(from, inner)
-	k := t.d.stagedKey(from.User, id)
-	if err := t.Load(append([]keystore.Key{k}, beside...)...); err != nil {
+	k := t.staging(from.User, id)
+	keys := append(make([]keystore.Key, 0, 6+3*len(t.peers)), k)
+	for _, b := range beside {
+		keys = append(keys, t.own(b))
+	}
+	if t.joined || !slices.Contains(t.peers, from) { // what Stage needs; those of the peers come along
+		keys = append(append(keys, t.d.identityKey(from), t.d.peerKey(from)), t.d.gateKeys(from)...)
+	}
+	if err := t.load(keys...); err != nil {
 		return nil, err
 	}
 	return t.again(k, id)
@@ -267,9 +293,11 @@ func (t *Tx) Stage(r *Received, inner []byte) error {
 		return err
 	}
 	r.From, r.ID = from, messageID(from, inner)
-	k := t.d.stagedKey(from.User, r.ID)
-	if err := t.load(append(t.d.sessionKeys(from), k)...); err != nil {
-		return err
+	k := t.staging(from.User, r.ID)
+	if t.find(k) == nil { // Staged loads all of it
+		if err := t.load(append(t.d.sessionKeys(from), k)...); err != nil {
+			return err
+		}
 	}
 	if t.has(k) {
 		return ErrDuplicate

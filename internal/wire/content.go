@@ -50,9 +50,17 @@ type Sync struct {
 // ParseContent reads a Content of at most MaxContent bytes. Errors are
 // ErrTooLarge and ErrMalformed.
 func ParseContent(b []byte) (*Content, error) {
-	c, r := new(Content), bounded(b, MaxContent)
+	c := new(Content) // on the stack of a caller who does not keep it: this is inlined
+	if err := c.read(b); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Content) read(b []byte) error {
+	r := bounded(b, MaxContent)
 	c.decode(&r)
-	return orZero(c, r.err)
+	return r.err
 }
 
 func (c *Content) decode(r *reader) {

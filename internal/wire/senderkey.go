@@ -39,7 +39,14 @@ type SenderKeyState struct {
 // its states the MaxSenderKeyStates newest are kept. Keys are not checked.
 // Errors are ErrTooLarge and ErrMalformed.
 func ParseSenderKeyRecord(b []byte) (*SenderKeyRecord, error) {
-	rec := new(SenderKeyRecord)
+	rec := new(SenderKeyRecord) // as in ParseContent
+	if err := rec.read(b); err != nil {
+		return nil, err
+	}
+	return rec, nil
+}
+
+func (rec *SenderKeyRecord) read(b []byte) error {
 	r, f := bounded(b, MaxSenderKeyRecord), field{}
 	for r.next(&f) {
 		if f.num != 1 {
@@ -51,7 +58,7 @@ func ParseSenderKeyRecord(b []byte) (*SenderKeyRecord, error) {
 			rec.States = append(rec.States, s)
 		}
 	}
-	return orZero(rec, r.err)
+	return r.err
 }
 
 func (s *SenderKeyState) decode(b []byte) error {

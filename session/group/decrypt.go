@@ -34,23 +34,35 @@ func (g *Groups) Decrypt(ctx context.Context, from session.Address, m *session.M
 	if err != nil {
 		return nil, err
 	}
-	read := func(t *session.Tx) (*session.Received, error) { return g.pairwise(t, from, m, o) }
+	if err := g.senders.lock(ctx, from); err != nil {
+		return nil, err
+	}
+	defer g.senders.unlock(ctx, from)
 	if m != nil && m.Type == session.TypeSenderKey {
-		in, err := g.inbound(from, m, o)
-		if err != nil {
-			return nil, err
-		}
-		read = in.run
+		return g.decrypt(ctx, from, m, o)
 	}
 	var out *session.Received
 	err = g.d.Update(ctx, []session.Address{from}, func(t *session.Tx) error {
-		out, err = read(t)
+		out, err = g.pairwise(t, from, m, o)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// decrypt decrypts a message of a group. It touches no session, so that it does
+// without the lock of the Device, and those who have that may go on.
+func (g *Groups) decrypt(ctx context.Context, from session.Address, m *session.Message, o *session.DecryptOptions) (*session.Received, error) {
+	in, err := g.inbound(from, m, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.d.Update(ctx, nil, in.run); err != nil {
+		return nil, err
+	}
+	return in.out, nil
 }
 
 // pairwise decrypts a message of a session, and takes in the sender key in it.
@@ -96,37 +108,36 @@ type inbound struct {
 	raw    []byte
 	msg    wire.SenderKeyMessage
 	record keystore.Key
+	out    *session.Received
+
+	receipt receipt // of one run
 }
 
-// run decrypts the message and stages it, or finds it staged.
-func (in *inbound) run(t *session.Tx) (*session.Received, error) {
-	r, err := t.Staged(in.from, in.raw, in.record)
-	switch {
-	case err != nil:
-		return nil, err
-	case r != nil:
-		return r, in.require(r.Identity)
+// run decrypts the message and stages it, or finds it staged: that is out.
+func (in *inbound) run(t *session.Tx) (err error) {
+	if in.out, err = t.Staged(in.from, in.raw, in.record); err != nil {
+		return err
 	}
-	if r, err = in.decrypt(t); err != nil {
-		return nil, t.Late(in.from, in.raw, err)
+	if in.out != nil {
+		return in.require(in.out.Identity)
 	}
-	return r, t.Stage(r, in.raw)
+	if in.out, err = in.decrypt(t); err != nil {
+		return t.Late(in.from, in.raw, err)
+	}
+	return t.Stage(in.out, in.raw)
 }
 
 // decrypt decrypts the message with the state that it names.
 func (in *inbound) decrypt(t *session.Tx) (*session.Received, error) {
-	rec, err := load(t, in.record)
+	states, _, err := load(t, in.record)
 	if err != nil {
 		return nil, err
 	}
-	at := -1
-	if rec != nil {
-		at = find(rec.States, in.msg.ChainID)
-	}
+	at := find(states, in.msg.ChainID)
 	if at < 0 {
 		return nil, ErrNoSenderKey
 	}
-	s := &rec.States[at]
+	s := &states[at]
 	identity, err := identityOf(s)
 	if err != nil {
 		return nil, err
@@ -134,7 +145,9 @@ func (in *inbound) decrypt(t *session.Tx) (*session.Received, error) {
 	if err := in.require(identity); err != nil {
 		return nil, err
 	}
-	plaintext, next, err := open(s, &in.msg)
+	in.receipt = receipt{}
+	defer in.receipt.clear()
+	plaintext, next, err := open(&in.receipt, s, &in.msg)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +157,8 @@ func (in *inbound) decrypt(t *session.Tx) (*session.Received, error) {
 		}
 	}
 	r := &session.Received{From: in.from, Identity: identity, Plaintext: plaintext, Expires: in.opts.Expires}
-	return r, store(t, in.record, replace(rec.States, at, next))
+	states[at] = next
+	return r, store(t, in.record, states)
 }
 
 // identityOf returns the identity key that a state came under; the zero key for

@@ -40,11 +40,9 @@ package group
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
-	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 )
 
@@ -66,10 +64,12 @@ type Options struct {
 type Groups struct {
 	wire.Secret
 
-	d     *session.Device
-	opts  Options
-	locks locks
+	d    *session.Device
+	opts Options
 
+	names   locks[string]          // of groups
+	ids     locks[DistributionID]  // of own sender keys; taken after those
+	senders locks[session.Address] // of those of others
 	signing signing
 }
 
@@ -88,62 +88,10 @@ func New(d *session.Device, o *Options) *Groups {
 	return g
 }
 
-// hold waits for the lock of a name, a distribution id or that of a group, or for
-// the end of ctx. In a transaction of the app's it takes none, as package session
-// does not. Locks are taken before those of the Device.
+// hold waits for the lock of a group, or for the end of ctx.
 func (g *Groups) hold(ctx context.Context, name string) (release func(), err error) {
-	if keystore.PendingIn(ctx) != nil {
-		return func() {}, nil
+	if err := g.names.lock(ctx, name); err != nil {
+		return nil, err
 	}
-	return g.locks.lock(ctx, name)
-}
-
-// locks are one lock a name, kept only while somebody holds it or waits.
-type locks struct {
-	mu    sync.Mutex
-	names map[string]*lock
-}
-
-// A lock is held by whoever has put something in.
-type lock struct {
-	held  chan struct{}
-	users int
-}
-
-// lock waits for the lock of a name.
-func (l *locks) lock(ctx context.Context, name string) (release func(), err error) {
-	n := l.enter(name)
-	select {
-	case n.held <- struct{}{}:
-		return func() {
-			<-n.held
-			l.leave(name, n)
-		}, nil
-	case <-ctx.Done():
-		l.leave(name, n)
-		return nil, ctx.Err()
-	}
-}
-
-func (l *locks) enter(name string) *lock {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := l.names[name]
-	if n == nil {
-		if l.names == nil {
-			l.names = make(map[string]*lock)
-		}
-		n = &lock{held: make(chan struct{}, 1)}
-		l.names[name] = n
-	}
-	n.users++
-	return n
-}
-
-func (l *locks) leave(name string, n *lock) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n.users--; n.users == 0 {
-		delete(l.names, name)
-	}
+	return func() { g.names.unlock(ctx, name) }, nil
 }

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"encoding/hex"
 	"fmt"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -14,7 +15,16 @@ type DistributionID [16]byte
 
 // String returns the UUID, in lower case.
 func (id DistributionID) String() string {
-	return wire.ServiceID{UUID: id}.String()
+	var buf [36]byte
+	return string(id.append(buf[:0]))
+}
+
+func (id DistributionID) append(b []byte) []byte {
+	b = append(hex.AppendEncode(b, id[:4]), '-')
+	b = append(hex.AppendEncode(b, id[4:6]), '-')
+	b = append(hex.AppendEncode(b, id[6:8]), '-')
+	b = append(hex.AppendEncode(b, id[8:10]), '-')
+	return hex.AppendEncode(b, id[10:])
 }
 
 // ParseDistributionID reads a UUID of 36 characters, in either case. The error

@@ -12,13 +12,6 @@ func find(states []wire.SenderKeyState, chainID uint32) int {
 	return slices.IndexFunc(states, func(s wire.SenderKeyState) bool { return s.ChainID == chainID })
 }
 
-// replace returns the states with another one at a place.
-func replace(states []wire.SenderKeyState, at int, s wire.SenderKeyState) []wire.SenderKeyState {
-	states = slices.Clone(states)
-	states[at] = s
-	return states
-}
-
 // add returns the states of a sender, newest first, after a distribution message
 // brought s (Section 4.5). Accepted is the identity key that the user accepted of
 // that sender; empty is none. Nothing changed when ok is false.

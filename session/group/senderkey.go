@@ -23,9 +23,10 @@ func indexKey(sender session.Address) keystore.Key {
 }
 
 func senderKey(sender session.Address, id DistributionID) keystore.Key {
-	k := indexKey(sender)
-	k.Name += "," + id.String()
-	return k
+	var buf [64]byte // every name fits
+	name := strconv.AppendUint(buf[:0], uint64(sender.Device), 10)
+	name = id.append(append(name, ','))
+	return keystore.Key{Kind: kindSenderKey, Owner: sender.User, Name: string(name)}
 }
 
 // errRaw reports a Device whose plaintexts are not Contents: there is no place for
@@ -47,13 +48,13 @@ func (g *Groups) Distribution(ctx context.Context, id DistributionID) ([]byte, e
 	if !g.d.ContentMode() {
 		return nil, errRaw
 	}
-	release, err := g.hold(ctx, id.String())
-	if err != nil {
+	if err := g.ids.lock(ctx, id); err != nil {
 		return nil, err
 	}
-	defer release()
+	defer g.ids.unlock(ctx, id)
 	var out []byte
-	err = g.d.Update(ctx, nil, func(t *session.Tx) error {
+	err := g.d.Update(ctx, nil, func(t *session.Tx) error {
+		var err error
 		out, err = g.distribution(t, id)
 		return err
 	})
@@ -77,17 +78,18 @@ func (g *Groups) Encrypt(ctx context.Context, id DistributionID, plaintext []byt
 	if err != nil {
 		return nil, err
 	}
-	release, err := g.hold(ctx, id.String())
-	if err != nil {
+	if err := g.ids.lock(ctx, id); err != nil {
 		return nil, err
 	}
-	defer release()
-	var made *session.Message
-	err = g.anew(ctx, func(t *session.Tx) error {
-		made, err = g.encrypt(t, id, padded)
+	defer g.ids.unlock(ctx, id)
+	made := new(session.Message)
+	if err := g.anew(ctx, func(t *session.Tx) error {
+		m, err := g.encrypt(t, id, padded)
+		if err == nil {
+			*made = *m
+		}
 		return err
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	return withhold(ctx, made), nil
@@ -132,48 +134,49 @@ func withhold(ctx context.Context, made *session.Message) *session.Message {
 	return out
 }
 
-// load returns the record of a sender key; nil where there is none.
-func load(t *session.Tx, k keystore.Key) (*wire.SenderKeyRecord, error) {
+// load returns the states in a record, newest first; ok is false where there is no
+// record.
+func load(t *session.Tx, k keystore.Key) (states []wire.SenderKeyState, ok bool, err error) {
 	body, ok, err := t.Get(k)
 	if err != nil || !ok {
-		return nil, err
+		return nil, false, err
 	}
 	rec, err := wire.ParseSenderKeyRecord(body)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", session.ErrCorrupt, err)
+		return nil, false, fmt.Errorf("%w: %w", session.ErrCorrupt, err)
 	}
-	return rec, nil
+	return rec.States, true, nil
 }
 
-// store puts a record, and overwrites what it was encoded in.
+// store puts a record.
 func store(t *session.Tx, k keystore.Key, states []wire.SenderKeyState) error {
-	b := wire.AppendSenderKeyRecord(nil, &wire.SenderKeyRecord{States: states})
-	defer clear(b)
-	return t.Put(k, b)
+	return t.Encode(k, func(dst []byte) []byte {
+		return wire.AppendSenderKeyRecord(dst, &wire.SenderKeyRecord{States: states})
+	})
 }
 
-// own returns the record of the own sender key, and its key. Errors are
-// ErrNoSenderKey, and ErrCorrupt for one without a state.
-func (g *Groups) own(t *session.Tx, id DistributionID) (*wire.SenderKeyRecord, keystore.Key, error) {
+// own returns the states of the own sender key, and the key of their record. Errors
+// are ErrNoSenderKey, and ErrCorrupt for a record without a state.
+func (g *Groups) own(t *session.Tx, id DistributionID) ([]wire.SenderKeyState, keystore.Key, error) {
 	k := senderKey(g.d.Address(), id)
-	rec, err := load(t, k)
+	states, ok, err := load(t, k)
 	switch {
 	case err != nil:
-	case rec == nil:
+	case !ok:
 		err = ErrNoSenderKey
-	case len(rec.States) == 0:
+	case len(states) == 0:
 		err = fmt.Errorf("%w: sender key without a state", session.ErrCorrupt)
 	}
-	return rec, k, err
+	return states, k, err
 }
 
 // distribution is Distribution within an operation, whose outcome then depends on
 // the key's staying where it is.
 func (g *Groups) distribution(t *session.Tx, id DistributionID) ([]byte, error) {
-	rec, k, err := g.own(t, id)
+	states, k, err := g.own(t, id)
 	if errors.Is(err, ErrNoSenderKey) {
 		if err = g.rotate(t, id); err == nil {
-			rec, k, err = g.own(t, id)
+			states, k, err = g.own(t, id)
 		}
 	}
 	if err != nil {
@@ -182,17 +185,17 @@ func (g *Groups) distribution(t *session.Tx, id DistributionID) ([]byte, error) 
 	if err := t.Check(k); err != nil {
 		return nil, err
 	}
-	return tell(&rec.States[0], id)
+	return tell(&states[0], id)
 }
 
 // encrypt is Encrypt within an operation, of a plaintext with its padding. Nothing
 // of what it returns may leave unless the operation was committed.
 func (g *Groups) encrypt(t *session.Tx, id DistributionID, padded []byte) (*session.Message, error) {
-	rec, k, err := g.own(t, id)
+	states, k, err := g.own(t, id)
 	if err != nil {
 		return nil, err
 	}
-	s := &rec.States[0]
+	s := &states[0]
 	key, err := g.signing.key(id, s)
 	if err != nil {
 		return nil, err
@@ -201,7 +204,8 @@ func (g *Groups) encrypt(t *session.Tx, id DistributionID, padded []byte) (*sess
 	if err != nil {
 		return nil, err
 	}
-	err = store(t, k, replace(rec.States, 0, next))
+	states[0] = next
+	err = store(t, k, states)
 	clear(next.ChainKey)
 	if err != nil {
 		return nil, err
@@ -234,12 +238,12 @@ func (g *Groups) rotate(t *session.Tx, id DistributionID) error {
 // session.ErrCorrupt and those of the store. The outcome of the operation does not
 // depend on it.
 func (g *Groups) current(t *session.Tx, id DistributionID) (chainID, iteration uint32, ok bool, err error) {
-	rec, _, err := g.own(t, id)
+	states, _, err := g.own(t, id)
 	switch {
 	case errors.Is(err, ErrNoSenderKey):
 		return 0, 0, false, nil
 	case err != nil:
 		return 0, 0, false, err
 	}
-	return rec.States[0].ChainID, rec.States[0].Iteration, true, nil
+	return states[0].ChainID, states[0].Iteration, true, nil
 }

@@ -102,13 +102,16 @@ func body(s *wire.SenderKeyState, id DistributionID, plaintext []byte, chainKey 
 
 // A receipt is what one message changes in a state.
 type receipt struct {
+	wire.Secret
+
 	late   int        // where in Skipped the message's seed stands; −1: the chain moves on
 	seed   [32]byte   // of the message
 	chain  [32]byte   // key of the chain after it, if that moves on
 	passed [][32]byte // seeds of the newest messages passed on the way
 }
 
-// clear overwrites what is not in use any more.
+// clear overwrites what is not in use any more, once the state after the message
+// is stored, or is not to be.
 func (r *receipt) clear() {
 	clear(r.seed[:])
 	clear(r.chain[:])
@@ -121,9 +124,9 @@ func (r *receipt) clear() {
 //
 // Errors: ErrVersion, keys.ErrSignature, ErrDuplicate, ErrTooFar, ErrExhausted,
 // ErrCorrupt, and ErrAuth for what was encrypted in no way that is known.
-func open(s *wire.SenderKeyState, m *wire.SenderKeyMessage) ([]byte, wire.SenderKeyState, error) {
-	var r receipt
-	defer r.clear()
+//
+// R is for this message alone; the state after it points into it.
+func open(r *receipt, s *wire.SenderKeyState, m *wire.SenderKeyMessage) ([]byte, wire.SenderKeyState, error) {
 	var none wire.SenderKeyState
 	if err := verify(s, m); err != nil {
 		return nil, none, err
@@ -136,6 +139,7 @@ func open(s *wire.SenderKeyState, m *wire.SenderKeyMessage) ([]byte, wire.Sender
 	}
 	var k messageKeys
 	k.expand(&r.seed)
+	clear(r.seed[:])
 	plaintext, ok := etm.DecryptCBC(nil, &k.cipher, &k.iv, m.Ciphertext)
 	k.clear()
 	if !ok {
@@ -214,6 +218,6 @@ func (r *receipt) apply(s *wire.SenderKeyState, i uint32) wire.SenderKeyState {
 	if len(r.passed) > 0 {
 		next.Skipped = s.Skipped.Append(i-uint32(len(r.passed)), r.passed)
 	}
-	next.ChainKey, next.Iteration = bytes.Clone(r.chain[:]), i+1
+	next.ChainKey, next.Iteration = r.chain[:], i+1
 	return next
 }

@@ -77,14 +77,11 @@ func (in *intake) mend(err error) error {
 
 // states returns the states of the sender with the new one.
 func (in *intake) states() ([]wire.SenderKeyState, error) {
-	rec, err := load(in.t, in.record)
+	old, _, err := load(in.t, in.record)
 	if err := in.mend(err); err != nil {
 		return nil, err
 	}
-	if rec == nil {
-		rec = new(wire.SenderKeyRecord)
-	}
-	states, ok := add(rec.States, in.state, in.accepted)
+	states, ok := add(old, in.state, in.accepted)
 	if !ok {
 		return nil, errLeftOut
 	}

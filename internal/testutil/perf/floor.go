@@ -108,6 +108,9 @@ func (f *floor) mac(message []byte) {
 	f.iv[0] ^= mac[0]
 }
 
+// cbc is AES-CBC in place.
+func (f *floor) cbc(b []byte) { cipher.NewCBCEncrypter(f.aes(), f.iv[:]).CryptBlocks(b, b) }
+
 func (f *floor) aes() cipher.Block { return must(aes.NewCipher(f.key[:])) }
 
 // always makes an Op of a step that needs no preparation.

@@ -34,6 +34,8 @@ func Rows() []Row {
 		{Op: Send(250, 4, nil), Title: "send 1 KiB to 1,000 devices of 250 users", Floor: floor(FloorSend(1000)), Limit: 10 * time.Millisecond},
 		{Op: Send(1000, 1, nil), Title: "the same to 1,000 users with a device each", Floor: floor(FloorSend(1000)), Limit: 10 * time.Millisecond},
 		{Op: SendCold(250, 4), Title: "the same to 250 users of whom nothing is known", Limit: 350 * time.Millisecond},
+		{Op: GroupEncrypt(100, nil), Title: "encrypt 100 B for a group, through `Device`", Floor: floor(FloorGroupEncrypt(100)), Ratio: 1.15, Allocs: 20},
+		{Op: GroupDecrypt(100, nil), Title: "decrypt it, plaintext staged", Floor: floor(FloorGroupDecrypt(100)), Ratio: 1.15, Allocs: 20},
 		{Op: Hostile(), Title: "refuse a hostile message, 41 sessions", Limit: 150 * time.Millisecond},
 		{Op: AttachmentEncrypt(file), Title: "encrypt an attachment of 4 MiB", Floor: floor(FloorAttachmentEncrypt(file)), Ratio: 1.15},
 		{Op: AttachmentDecrypt(file), Title: "decrypt it as it arrives", Floor: floor(FloorAttachmentDecrypt(file)), Ratio: 1.15},
