@@ -284,6 +284,7 @@ var operations = map[string]func(a *actor, c *command, r *reply) error{
 	"restore":   func(a *actor, _ *command, _ *reply) error { return a.d.AfterRestore(ctx) },
 	"update":    (*actor).update,
 	"send":      (*actor).send,
+	"sing":      (*actor).sing,
 	"reconcile": (*actor).reconcile,
 	"taken":     func(a *actor, _ *command, _ *reply) error { return a.d.Accept(ctx, a.sending) },
 	"refresh":   func(a *actor, c *command, _ *reply) error { return a.d.Refresh(ctx, c.Users...) },

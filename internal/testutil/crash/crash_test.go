@@ -66,7 +66,7 @@ func TestSTO_01_STO_02_STO_03_Kills(t *testing.T) {
 	}
 	require.Empty(t, r.Unvisited)
 	for _, what := range []string{"never left", "read by none", "redelivered", "acknowledged", "went on", "rolled back",
-		"sent to users", "session lost", "same answer", "renamed", "forgotten"} {
+		"sent to users", "session lost", "same answer", "renamed", "forgotten", "sung"} {
 		require.NotZero(t, r.Count[what], what)
 	}
 }

@@ -102,7 +102,7 @@ type cursor struct {
 var operationOrder = []string{
 	"create", "open", "publish", "mark published", "begin", "encrypt", "decrypt", "acknowledge", "unacknowledged", "upkeep",
 	"bundle", "update", "events", "acknowledge events", "archive", "accept", "identity", "move",
-	"check", "restore", "send", "reconcile", "taken", "refresh", "resend", "request", "block", "verify", "rename", "forget",
+	"check", "restore", "send", "reconcile", "taken", "refresh", "resend", "request", "block", "verify", "rename", "forget", "sing",
 }
 
 func (k *killer) start() error {

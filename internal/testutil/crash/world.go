@@ -64,6 +64,7 @@ type world struct {
 	sends   int             // copies that were made, at most
 	stamps  map[int64]bool  // times of Sendings
 	copied  []*parcel       // of Sendings
+	song    uint64          // the newest count of a message to all alike
 }
 
 // A peer is another device, of which nothing is ever lost.
@@ -277,7 +278,7 @@ var steps = []step{
 	{"", 24, func(w *world) { w.writes(w.peer()) }}, {"", 16, (*world).arrive}, {"", 2, func(w *world) { w.begins(w.peer()) }},
 	{"send", 8, (*world).sendMany}, {"reconcile", 2, (*world).reconcile}, {"taken", 1, (*world).taken}, {"refresh", 1, (*world).refresh},
 	{"resend", 4, (*world).resend}, {"request", 1, (*world).request}, {"block", 1, (*world).block}, {"verify", 1, (*world).verify},
-	{"rename", 1, (*world).rename}, {"forget", 1, (*world).forget},
+	{"rename", 1, (*world).rename}, {"forget", 1, (*world).forget}, {"sing", 2, (*world).sing},
 	{"", 1, (*world).reinstall}, {"", 1, (*world).restart},
 }
 
