@@ -84,7 +84,7 @@ func TestMove(t *testing.T) {
 				run(t, 0, "move", stores[i], stores[i+1])
 				require.Equal(t, want, values(t, stores[i+1]))
 				require.Contains(t, run(t, 0, "verify", stores[i+1]), "no damage found")
-				require.Contains(t, run(t, 0, "inspect", stores[i+1]), "\nrecords     47, ")
+				require.Contains(t, run(t, 0, "inspect", stores[i+1]), "\nrecords     51, ")
 				require.Contains(t, run(t, 1, "move", stores[i], stores[i+1]), "the target has records already")
 			}
 			in(t, stores[len(stores)-1], func(s keystore.Store) {

@@ -3,6 +3,7 @@
 package rich
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 var ctx = context.Background()
@@ -158,7 +160,7 @@ func (r directory) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bund
 func (directory) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
 
 // others makes a copy of a message, a request for one, an event, a record of an
-// app's, a list of devices that is not whole, and the mark of a code by which a
+// app's, those of a group, a list of devices that is not whole, and the mark of a code by which a
 // device was linked.
 func (w *World) others(t testing.TB) {
 	own := w.Own[0]
@@ -172,6 +174,9 @@ func (w *World) others(t testing.TB) {
 		if err := tx.Put(keystore.Key{Kind: "draft", Owner: Peers[0].User}, []byte("of an app")); err != nil {
 			return err
 		}
+		if err := w.group(tx); err != nil {
+			return err
+		}
 		return tx.Emit(session.Event{Kind: session.SessionRenewed, Address: Peers[0]})
 	}))
 	w.link(t)
@@ -179,6 +184,33 @@ func (w *World) others(t testing.TB) {
 	_, err = w.Store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: keystore.Key{Scope: Own[0].String(), Kind: "peer", Owner: Peers[0].User},
 		Value: wire.AppendPeer([]byte{1}, &peer)})
 	require.NoError(t, err)
+}
+
+// group has the first device be in a group, as if a peer had given it a sender key,
+// and it one to the peer.
+func (w *World) group(tx *session.Tx) error {
+	id := wire.ServiceID{UUID: [16]byte([]byte("arisan_keluarga!"))}
+	signing, now := keys.GenerateSigningKey(), uint64(w.Now.UnixMilli())
+	state := wire.SenderKeyState{ChainID: 1, Iteration: 7, ChainKey: keys.GenerateSigningKey().PrivateBytes(), SigningPublic: signing.Public().Bytes(), Version: 3}
+	own := state
+	own.SigningPrivate = signing.PrivateBytes()
+	state.Identity = w.Peers[0].Identity().Bytes()
+	name := func(a session.Address) string { return fmt.Sprint(a.Device, ",", id) }
+	list := wire.SenderKeyIndex{Entries: []wire.SenderKeyEntry{{ID: id.UUID[:], At: now, Identity: state.Identity}}}
+	g := wire.Group{Members: []string{Peers[0].User}, ID: id.UUID[:], Chain: 1, Since: now, Given: []wire.GroupKey{
+		{User: Peers[0].User, Device: Peers[0].Device, RegistrationID: 99, Identity: state.Identity, SentAt: now, Taken: true}}}
+	for k, body := range map[keystore.Key][]byte{
+		{Owner: Own[0].User, Name: name(Own[0])}:                  wire.AppendSenderKeyRecord(nil, &wire.SenderKeyRecord{States: []wire.SenderKeyState{own}}),
+		{Owner: Peers[0].User, Name: name(Peers[0])}:              wire.AppendSenderKeyRecord(nil, &wire.SenderKeyRecord{States: []wire.SenderKeyState{state}}),
+		{Owner: Peers[0].User, Name: fmt.Sprint(Peers[0].Device)}: wire.AppendSenderKeyIndex(nil, &list),
+		{Owner: "arisan", Kind: "group"}:                          wire.AppendGroup(nil, &g),
+	} {
+		k.Kind = cmp.Or(k.Kind, "senderkey")
+		if err := tx.Put(k, body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // link has the first device give its account to a new one, which then is not set

@@ -34,7 +34,7 @@ func TestMoveThroughBolt(t *testing.T) {
 	b.runs(t, "move", "memory:own", "bolt:"+place)
 	b.runs(t, "verify", "bolt:"+place)
 	out := b.runs(t, "inspect", "bolt:"+place)
-	require.Contains(t, out, "\nrecords     47, ")
+	require.Contains(t, out, "\nrecords     51, ")
 	b.runs(t, "move", "bolt:"+place, "memory:back")
 	require.Equal(t, values(t, w.Store), values(t, b.stores["back"]))
 	goesOn(t, w, b.stores["back"])

@@ -32,8 +32,8 @@ func missing(o other, problem string) string {
 	return problem
 }
 
-// checks has a check of each kind of record that package session keeps. It is
-// given the body behind the format byte.
+// checks has a check of each kind of record that packages session and group keep.
+// It is given the body behind the format byte.
 var checks = map[string]func(k keystore.Key, body []byte) verdict{
 	"self":       checkSelf,
 	"upkeep":     checkUpkeep,
@@ -55,6 +55,8 @@ var checks = map[string]func(k keystore.Key, body []byte) verdict{
 	"retry":      checkRetry,
 	"restore":    checkRestore,
 	"link":       checkLink,
+	"senderkey":  checkSenderKey,
+	"group":      checkGroup,
 }
 
 // The problems that several kinds have.

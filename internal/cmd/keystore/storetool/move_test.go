@@ -29,13 +29,13 @@ func TestMove(t *testing.T) {
 	defer storetool.SetBatch(8)()
 	before := testutil.StoreDigest(t, w.Store)
 	out := b.runs(t, "move", "memory:own", "memory:new")
-	require.Contains(t, out, "Moved and compared 47 records, ")
-	require.Contains(t, out, "The generation of the target is 8: apps")
+	require.Contains(t, out, "Moved and compared 51 records, ")
+	require.Contains(t, out, "The generation of the target is 9: apps")
 	require.Contains(t, out, "then delete the source")
-	require.Equal(t, "copying: 45 of 45 records\ncomparing: 45 of 45 records\n", b.err.String())
+	require.Equal(t, "copying: 49 of 49 records\ncomparing: 49 of 49 records\n", b.err.String())
 	require.Equal(t, before, testutil.StoreDigest(t, w.Store))
 	require.Equal(t, values(t, w.Store), values(t, b.stores["new"]))
-	require.Equal(t, uint64(8), testutil.Generation(t, b.stores["new"]))
+	require.Equal(t, uint64(9), testutil.Generation(t, b.stores["new"]))
 	b.runs(t, "verify", "memory:new")
 	goesOn(t, w, b.stores["new"])
 }
@@ -91,12 +91,12 @@ func TestMoveInterrupted(t *testing.T) {
 			b.stores["new"] = s
 			if calls < at {
 				require.Zero(t, code)
-				require.Equal(t, 9, at)
+				require.Equal(t, 10, at)
 				break
 			}
 			require.Equal(t, 1, code)
 			require.Contains(t, b.err.String(), "killed")
-			whole := call == "committed" && at == 8
+			whole := call == "committed" && at == 9
 			if begun := call == "committed" || at > 1; begun && !whole {
 				unusable(t, b, w, s)
 			}
@@ -286,7 +286,7 @@ func TestMoveUnknownCommit(t *testing.T) {
 	b, w := newBench(t)
 	defer storetool.SetBatch(8)()
 	for _, call := range []string{"commit", "committed"} {
-		for at := 1; at <= 8; at++ {
+		for at := 1; at <= 9; at++ {
 			s := keystore.NewMemory()
 			calls := 0
 			b.stores["new"] = &faulty{s, func(c string) error {
@@ -298,7 +298,7 @@ func TestMoveUnknownCommit(t *testing.T) {
 				return nil
 			}}
 			if b.run(t, "move", "memory:own", "memory:new") != 0 {
-				require.False(t, call == "committed" && at == 8)
+				require.False(t, call == "committed" && at == 9)
 				b.runs(t, "move", "memory:own", "memory:new")
 			}
 			require.Equal(t, values(t, w.Store), values(t, s))

@@ -117,6 +117,16 @@ func stamps(k keystore.Key, body []byte) (out []stamp) {
 	case "sent":
 		sentAt, _ := decimal(k.Name, 1<<63-1)
 		return at(sentAt)
+	case "senderkey": // the list
+		if isDevice(k.Name) {
+			list, _ := wire.ParseSenderKeyIndex(body)
+			for _, e := range list.Entries {
+				out = append(out, stamp{k.Kind, e.At})
+			}
+		}
+	case "group":
+		g, _ := wire.ParseGroup(body)
+		return at(g.Since)
 	case "mark":
 		day, _ := decimal(k.Owner, 1<<32)
 		return at(day * dayMilli)

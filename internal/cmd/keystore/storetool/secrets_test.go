@@ -52,7 +52,7 @@ func traces(text string) map[string]string {
 // A secrecy is what no output may show.
 type secrecy struct {
 	values map[string]bool // windows of values that are in no key
-	keys   map[string]bool // windows of scopes, owners and names, and of the hashes in names
+	keys   map[string]bool // windows of scopes, owners and names, and of the hashes and ids in names
 }
 
 func newSecrecy(recs []keystore.Record) *secrecy {
@@ -68,7 +68,7 @@ func newSecrecy(recs []keystore.Record) *secrecy {
 		add(s.keys, r.Key.Scope)
 		add(s.keys, r.Key.Owner)
 		add(s.keys, r.Key.Name)
-		hash, _ := hex.DecodeString(r.Key.Name[strings.Index(r.Key.Name, ",")+1:])
+		hash, _ := hex.DecodeString(strings.ReplaceAll(r.Key.Name[strings.Index(r.Key.Name, ",")+1:], "-", ""))
 		add(s.keys, string(hash))
 	}
 	for _, r := range recs {

@@ -57,7 +57,7 @@ func TestInspect(t *testing.T) {
 	b, w := newBench(t)
 	before := testutil.StoreDigest(t, w.Store)
 	out := b.runs(t, "inspect", "memory:own")
-	require.Regexp(t, `^generation  36\nrecords     47, \d+,\d+ bytes of values\n\n`, out)
+	require.Regexp(t, `^generation  36\nrecords     51, \d+,\d+ bytes of values\n\n`, out)
 	_, tables, _ := strings.Cut(out, "\n\n")
 	require.Equal(t, `KIND RECORDS BYTES LARGEST OLDEST NEWEST FORMATS
 archive 2 6d 6d 1
@@ -65,6 +65,7 @@ basekey 2 - - 1
 body 1 - - 1
 draft 1 - - 1
 event 1 1h 1h 1
+group 1 1h 1h 1
 identity 4 6d 1h 1
 kem 3 6d 6d 1
 lastresort 2 6d 6d 1
@@ -75,6 +76,7 @@ peer 3 1h 1h 1
 prekey 3 6d 6d 1
 retry 1 - - 1
 self 2 - - 1
+senderkey 3 1h 1h 1
 sent 1 1h 1h 1
 session 4 - - 1
 signed 2 6d 6d 1

@@ -23,7 +23,7 @@ import (
 func TestVerify(t *testing.T) {
 	b, w := newBench(t)
 	before := testutil.StoreDigest(t, w.Store)
-	require.Equal(t, "1 records of other kinds, not looked into: draft\n47 records of 2 devices: no damage found\n", b.runs(t, "verify", "memory:own"))
+	require.Equal(t, "1 records of other kinds, not looked into: draft\n51 records of 2 devices: no damage found\n", b.runs(t, "verify", "memory:own"))
 	require.Equal(t, before, testutil.StoreDigest(t, w.Store))
 }
 
@@ -56,7 +56,7 @@ func TestVerifyRenamedUsers(t *testing.T) {
 	own := w.Own[0]
 	for _, p := range rich.Peers {
 		require.NoError(t, own.Rename(ctx, p.User, "renamed "+p.User))
-		require.Contains(t, b.runs(t, "verify", "memory:own"), "47 records of 2 devices: no damage found")
+		require.Contains(t, b.runs(t, "verify", "memory:own"), "51 records of 2 devices: no damage found")
 	}
 	for _, p := range rich.Peers {
 		require.NoError(t, own.Forget(ctx, "renamed "+p.User))
@@ -308,7 +308,7 @@ func found(out string) (lines []string) {
 func TestSTO_07_VerifyNamesWhatIsDamaged(t *testing.T) {
 	b, w := newBench(t)
 	whole := testutil.Records(t, w.Store)
-	for _, h := range slices.Concat(harms, sentHarms, linkHarms) {
+	for _, h := range slices.Concat(harms, sentHarms, linkHarms, groupHarms) {
 		s := filled(t, whole)
 		b.stores["harmed"] = s
 		h.do(t, s)
