@@ -32,6 +32,8 @@
 //   - Where the length is not known when the first byte is written, the chunk
 //     size is a power of two close to what the rule yields. Receivers take it from
 //     the Pointer.
+//   - A digest is required. What peers keep without one, stickers and the copies in
+//     backups, is not read.
 //   - Deployed validators go on after a wrong chunk, and fail at the end. Here the
 //     first failure is the last answer.
 //

@@ -94,13 +94,6 @@ func readAll(t testing.TB, r *attachment.Reader) ([]byte, error) {
 	return got, err
 }
 
-// each runs f for both ways to decrypt.
-func each(t *testing.T, f func(t *testing.T, w way)) {
-	for _, w := range ways {
-		t.Run(w.name, func(t *testing.T) { f(t, w) })
-	}
-}
-
 // sizes are plaintexts around blocks, buffers, chunks and buckets, in bytes.
 func sizes() []int {
 	all := []int{0, 1, 2, 1000, 200_000}
@@ -210,7 +203,7 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-func TestMEM_04_Redacted(t *testing.T) {
+func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 	blob, p := seal(t, data(100_000), 100_000)
 	testutil.RequireRedacted(t, p, p.Key[:32], p.Key[32:])
 	r, err := p.Open(bytes.NewReader(blob))

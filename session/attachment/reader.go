@@ -98,6 +98,7 @@ func (r *Reader) advance() error {
 	switch {
 	case r.cbc == nil && r.in.ready() >= ivSize:
 		r.cbc = etm.NewDecrypter(&r.key, (*[ivSize]byte)(r.in.take(ivSize)))
+		clear(r.key[:])
 		return nil
 	case r.cbc != nil && r.in.ready() >= block:
 		b := r.in.take(min(r.in.ready(), bufSize) / block * block)

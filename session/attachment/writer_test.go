@@ -62,6 +62,20 @@ func TestATT_08_Declared(t *testing.T) {
 	require.Zero(t, n)
 }
 
+// The last bytes that fit, and one more.
+func TestATT_01_MaxSize(t *testing.T) {
+	w, err := attachment.NewWriter(io.Discard, attachment.UnknownSize)
+	require.NoError(t, err)
+	attachment.Pretend(w, attachment.MaxSize-5)
+	_, err = w.Write(make([]byte, 5))
+	require.NoError(t, err)
+	n, err := w.Write(make([]byte, 1))
+	require.ErrorIs(t, err, attachment.ErrTooLarge)
+	require.Zero(t, n)
+	require.ErrorIs(t, w.Close(), attachment.ErrTooLarge)
+	require.Nil(t, w.Pointer())
+}
+
 func TestDestinationErrors(t *testing.T) {
 	full := errors.New("full")
 	size, err := attachment.EncryptedSize(200_000)
