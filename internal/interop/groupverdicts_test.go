@@ -231,7 +231,8 @@ func (c *handChain) somewhere(r *rand.Rand, head map[*handChain]uint32) uint32 {
 // maybeWrong is a message, now and then with something wrong about it.
 func (c *handChain) maybeWrong(r *rand.Rand, i uint32, text string) []byte {
 	m := c.message(i, contentOf(text))
-	switch r.IntN(50) {
+	body := m[:len(m)-64]
+	switch r.IntN(40) {
 	case 0:
 		m[len(m)-1-r.IntN(64)] ^= 1
 	case 1:
@@ -247,6 +248,13 @@ func (c *handChain) maybeWrong(r *rand.Rand, i uint32, text string) []byte {
 	case 6:
 		other := newHandChain(r, pick(r, c.id, group.DistributionID(randomBytes(r, 16))), 7)
 		return other.message(i%100, contentOf(text))
+	case 7: // signed as it is
+		body[0] = 0x30 | byte(r.IntN(16))
+		return c.sign(body)
+	case 8:
+		return c.sign(append(body, randomField(r)...))
+	case 9:
+		return c.sign(mutate(r, body))
 	}
 	return m
 }

@@ -101,11 +101,8 @@ func (c *crowdOfReaders) sealTheirs(from *citizen, text string, group []byte) []
 // left out, by either library: both split it alike, and every device reads it, each
 // user's with both libraries.
 func TestInteropSealedMany(t *testing.T) {
-	for _, n := range []int{1, 10, 100} {
+	for _, n := range []int{1, 10, cases(100)} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			if n == 100 && testing.Short() {
-				t.Skip("a hundred recipients")
-			}
 			c := newCrowdOfReaders(t, n)
 			ours := c.settleIn(session.Address{User: aliceName, Device: 1}, false)
 			theirs := c.settleIn(session.Address{User: bobName, Device: 1}, true)

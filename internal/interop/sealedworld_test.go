@@ -82,57 +82,59 @@ func (w *sealedTown) openOurs(c *citizen, envelope []byte, at time.Time) (*seale
 
 // openTheirs is what an app over the official library does.
 func (w *sealedTown) openTheirs(c *citizen, envelope []byte, at time.Time) (*sealedMail, error) {
+	out, plain, err := w.plaintextTheirs(c, envelope, at)
+	if err == nil && plain != nil {
+		out.text = bodyOf(w.town.t, plain)
+	}
+	return out, err
+}
+
+// plaintextTheirs also takes in the sender key that is in a message. There is no
+// plaintext in one of type Plaintext.
+func (w *sealedTown) plaintextTheirs(c *citizen, envelope []byte, at time.Time) (out *sealedMail, plain []byte, err error) {
 	t := w.town.t
 	content, err := c.party.Unseal(envelope)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m, err := w.town.p.Parse(interop.KindSealedContent, content)
 	require.NoError(t, err)
 	valid, err := w.town.p.ValidCertificate(m.Fields.Certificate, at, w.root.Public().Bytes())
 	require.NoError(t, err)
 	if !valid {
-		return nil, errCertificate
+		return nil, nil, errCertificate
 	}
 	who, err := w.town.p.Parse(interop.KindSenderCertificate, m.Fields.Certificate)
 	require.NoError(t, err)
 	from := interop.Address{Name: who.Fields.UUID, Device: who.Fields.DeviceID}
-	out := &sealedMail{from: session.Address{User: from.Name, Device: from.Device}, typ: m.Fields.Type, inner: m.Fields.Body, hint: m.Fields.Hint}
+	out = &sealedMail{from: toSession(from), typ: m.Fields.Type, inner: m.Fields.Body, hint: m.Fields.Hint}
 	if m.Fields.Group != nil {
 		out.group = *m.Fields.Group
 	}
-	var b []byte
 	switch m.Fields.Type {
 	case interop.Plaintext:
-		return out, nil
 	case interop.SenderKey:
-		b, err = c.party.GroupDecrypt(from, m.Fields.Body)
+		plain, err = c.party.GroupDecrypt(from, m.Fields.Body)
 	default:
-		return out, w.readTheirs(c, from, envelope, at, out)
+		plain, err = w.decryptTheirs(c, from, envelope, at)
 	}
+	return out, plain, err
+}
+
+// decryptTheirs reads what is a session's in one call of the official library.
+func (w *sealedTown) decryptTheirs(c *citizen, from interop.Address, envelope []byte, at time.Time) ([]byte, error) {
+	t := w.town.t
+	opened, err := c.party.OpenSealed(envelope, w.root.Public().Bytes(), at, "")
 	if err != nil {
 		return nil, err
 	}
-	out.text = bodyOf(t, b)
-	return out, nil
-}
-
-// readTheirs reads what is a session's in one call of the official library.
-func (w *sealedTown) readTheirs(c *citizen, from interop.Address, envelope []byte, at time.Time, out *sealedMail) error {
-	opened, err := c.party.OpenSealed(envelope, w.root.Public().Bytes(), at, "")
-	if err != nil {
-		return err
-	}
-	require.Equal(w.town.t, from, interop.Address{Name: opened.UUID, Device: opened.Device})
-	out.text = bodyOf(w.town.t, opened.Plaintext)
-	content, err := wire.ParseContent(unpad(w.town.t, opened.Plaintext))
-	if err != nil {
-		return err
-	}
+	require.Equal(t, from, interop.Address{Name: opened.UUID, Device: opened.Device})
+	content, err := wire.ParseContent(unpad(t, opened.Plaintext))
+	require.NoError(t, err)
 	if content.Distribution != nil {
-		return c.party.ProcessSenderKey(from, content.Distribution)
+		require.NoError(t, c.party.ProcessSenderKey(from, content.Distribution))
 	}
-	return nil
+	return opened.Plaintext, nil
 }
 
 func bodyOf(t *testing.T, padded []byte) string {

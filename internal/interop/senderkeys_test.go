@@ -6,7 +6,6 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -113,9 +112,11 @@ func (c *handChain) raw(i uint32, padded []byte) []byte {
 }
 
 func (c *handChain) signed(m *wire.SenderKeyMessage) []byte {
-	body := wire.AppendSenderKeyMessage(nil, m)
-	return append(body, c.key.Sign(body)...)
+	return c.sign(wire.AppendSenderKeyMessage(nil, m))
 }
+
+// sign appends the signature to what is, or looks like, a message.
+func (c *handChain) sign(body []byte) []byte { return append(body, c.key.Sign(body)...) }
 
 // Messages and distribution messages that honest senders write, edges, and
 // mutations of both: the same verdict, and the same fields.
@@ -148,5 +149,3 @@ func TestInterop_PRS_03_SenderKeyMessages(t *testing.T) {
 func randomKey(r *rand.Rand) []byte {
 	return append([]byte{pick[byte](r, 5, 5, 5, 0, 8)}, randomBytes(r, pick(r, 32, 32, 32, 31, 33))...)
 }
-
-func (c *handChain) String() string { return fmt.Sprintf("%v/%d", c.id, c.chainID) }

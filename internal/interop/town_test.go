@@ -180,7 +180,7 @@ func (w *town) judge(from *citizen, s *session.Sending, users ...string) []sessi
 		d := session.Difference{User: user}
 		sent := make(map[uint32]uint32)
 		for _, r := range s.Results {
-			if r.To.User == user && r.Message != nil {
+			if r.To.User == user && (r.Message != nil || s.Envelope != nil && r.Err == nil) {
 				sent[r.To.Device] = r.RegistrationID
 			}
 		}
