@@ -36,7 +36,13 @@ type letter struct {
 // letterOf seals a message. Its length is small, since every bit is changed.
 func letterOf(t testing.TB, typ session.MessageType, hint sealed.Hint, group []byte) *letter {
 	t.Helper()
-	l := &letter{issuer: newIssuer(1), to: pair(t, 0x44)}
+	return newIssuer(1).letter(t, typ, hint, group)
+}
+
+// letter is letterOf with a certificate of i.
+func (i *issuer) letter(t testing.TB, typ session.MessageType, hint sealed.Hint, group []byte) *letter {
+	t.Helper()
+	l := &letter{issuer: i, to: pair(t, 0x44)}
 	c := l.issuer.issue(t, nil)
 	s, err := sealed.NewSender(pair(t, 0x33), c, nil)
 	require.NoError(t, err)
