@@ -309,7 +309,7 @@ func recordFields() []fld {
 
 func senderStateFields() []fld {
 	return []fld{num32(1, 1<<31-1), sub(2, chainKeyFields()), sub(3, []fld{raw(1, key33(14)), raw(2, seq(32))}),
-		sub(4, chainKeyFields()).many(), sub(4, nil).many(), num32(5, 3), raw(15, key33(17))}
+		sub(4, chainKeyFields()).many(), sub(4, nil).many(), num32(5, 3), num32(14, 7), raw(15, key33(17))}
 }
 
 func senderKeyFields() []fld {

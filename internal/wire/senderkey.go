@@ -33,6 +33,9 @@ type SenderKeyState struct {
 	// session brought the state. It is our own, field 15: others lose it. Empty:
 	// not known, as of own states.
 	Identity []byte
+	// First is the iteration that the state began with when it was given to this
+	// device: nothing from before was ever readable. Our own too, field 14.
+	First uint32
 }
 
 // ParseSenderKeyRecord reads a record of at most MaxSenderKeyRecord bytes. Of
@@ -79,6 +82,8 @@ func (s *SenderKeyState) decode(b []byte) error {
 			r.uint32(&f, &s.Version)
 		case 15:
 			r.bytes(&f, &s.Identity)
+		case 14:
+			r.uint32(&f, &s.First)
 		}
 	}
 	return r.err
@@ -146,7 +151,8 @@ func (s *SenderKeyState) signingSize() int {
 }
 
 func (s *SenderKeyState) size() int {
-	n := sizeUint(1, uint64(s.ChainID)) + len(s.Skipped) + sizeUint(5, uint64(s.Version)) + sizeBytes(15, len(s.Identity))
+	n := sizeUint(1, uint64(s.ChainID)) + len(s.Skipped) + sizeUint(5, uint64(s.Version)) +
+		sizeBytes(15, len(s.Identity)) + sizeUint(14, uint64(s.First))
 	if s.hasChain() {
 		n += sizeMustBytes(2, s.chainSize())
 	}
@@ -171,5 +177,6 @@ func (s *SenderKeyState) append(dst []byte, num protowire.Number) []byte {
 	}
 	dst = append(dst, s.Skipped...)
 	dst = appendUint(dst, 5, uint64(s.Version))
+	dst = appendUint(dst, 14, uint64(s.First))
 	return appendBytes(dst, 15, s.Identity)
 }

@@ -23,8 +23,8 @@ import (
 //
 // Errors: those of Device.Decrypt; of a sender key in a message, ErrMalformed,
 // session.ErrVersion and keys.ErrKey; of a message of a group, ErrMalformed,
-// session.ErrVersion and session.ErrTooLarge for its bytes, ErrNoSenderKey,
-// IdentityMismatchError, keys.ErrSignature, session.ErrDuplicate, also for one of
+// session.ErrVersion and session.ErrTooLarge for its bytes, ErrNoSenderKey, also
+// for one from before the sender key that was given, IdentityMismatchError, keys.ErrSignature, session.ErrDuplicate, also for one of
 // this device's own, session.ErrTooFar for more than 25,000 messages ahead,
 // session.ErrExhausted, session.ErrAuth and session.ErrCorrupt. After an error
 // everything is as before, and the message may be tried again; after

@@ -35,6 +35,12 @@
 // server that can name members reads along. And a sender key says only who had it:
 // with the server's help a member may show the words of another one as his own, which
 // the certificates of package sealed prevent.
+//
+// # Divergences
+//
+//   - A message from before the sender key that a device was given is ErrNoSenderKey,
+//     so that it is asked for; deployed peers take it for one that was read, and
+//     whoever lost the first key and got it anew later loses what lies between.
 package group
 
 import (

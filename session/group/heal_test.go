@@ -112,3 +112,27 @@ func idOf(t *testing.T, s *session.Sending) group.DistributionID {
 	require.NoError(t, err)
 	return id
 }
+
+// Messages from before the key that a device was given are not taken for ones that
+// it has read: it asks for them.
+func TestBehindTheKey(t *testing.T) {
+	w := newTown(t, at(ani, 1), at(budi, 1))
+	a, b := w.of[at(ani, 1)], w.of[at(budi, 1)]
+	a.set(budi)
+	key, err := a.groups.Distribute(ctx, club, nil)
+	require.NoError(t, err)
+	require.NoError(t, a.groups.Accept(ctx, key)) // which comes too late
+	s := []*session.Sending{a.sends("one"), a.sends("two"), a.sends("three")}
+	a.answers(b, b.asks(a, s[2], s[2].Results[0].Message))
+	require.Equal(t, []session.Address{at(budi, 1)}, a.says("four"))
+	require.NoError(t, b.hears(a, key.Results[0].Message))
+	require.ErrorIs(t, b.hears(a, s[1].Results[0].Message), group.ErrNoSenderKey)
+	a.answers(b, b.asks(a, s[1], s[1].Results[0].Message))
+	a.answers(b, b.asks(a, s[0], s[0].Results[0].Message))
+	w.heard(at(budi, 1), "three", "four", "two", "one")
+	require.Equal(t, []session.Address{at(budi, 1)}, a.says("five"))
+	require.NoError(t, a.groups.Accept(ctx, key))
+	late := a.sends("six")
+	require.NoError(t, b.hears(a, late.Results[0].Message))
+	require.ErrorIs(t, b.hears(a, late.Results[0].Message), session.ErrDuplicate)
+}

@@ -178,7 +178,7 @@ func TestGRP_06_LateJoin(t *testing.T) {
 	require.Equal(t, joined, a.gives())
 	require.Equal(t, old, a.chain())
 	for _, d := range joined {
-		require.ErrorIs(t, w.of[d].hears(a, before.Results[0].Message), session.ErrDuplicate, "it is behind its chain")
+		require.ErrorIs(t, w.of[d].hears(a, before.Results[0].Message), group.ErrNoSenderKey, "from before its time")
 	}
 	w.deliver(a, before)
 	w.deliver(a, a.sends("after"))

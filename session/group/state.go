@@ -39,7 +39,7 @@ func distributed(m *wire.SenderKeyDistributionMessage, identity []byte) (wire.Se
 	}
 	return wire.SenderKeyState{
 		ChainID: m.ChainID, Iteration: m.Iteration, ChainKey: m.ChainKey,
-		SigningPublic: m.SigningKey, Version: uint32(m.Version), Identity: identity,
+		SigningPublic: m.SigningKey, Version: uint32(m.Version), Identity: identity, First: m.Iteration,
 	}, nil
 }
 
@@ -163,7 +163,7 @@ func verify(s *wire.SenderKeyState, m *wire.SenderKeyMessage) error {
 // look finds the seed of iteration i among the skipped ones, or finds that the
 // chain can move on to it.
 //
-// Errors: ErrDuplicate, ErrTooFar, ErrExhausted, ErrCorrupt.
+// Errors: ErrNoSenderKey, ErrDuplicate, ErrTooFar, ErrExhausted, ErrCorrupt.
 func (r *receipt) look(s *wire.SenderKeyState, i uint32) error {
 	r.late = -1
 	switch {
@@ -180,6 +180,8 @@ func (r *receipt) look(s *wire.SenderKeyState, i uint32) error {
 func (r *receipt) find(s *wire.SenderKeyState, i uint32) error {
 	k, at := s.Skipped.Find(i)
 	switch {
+	case i < s.First: // it was not read, and may be asked for
+		return fmt.Errorf("%w: iteration %d, given from %d", ErrNoSenderKey, i, s.First)
 	case at < 0:
 		return fmt.Errorf("%w: iteration %d, chain at %d", session.ErrDuplicate, i, s.Iteration)
 	case len(k.Seed) != len(r.seed):
