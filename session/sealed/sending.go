@@ -19,6 +19,10 @@ import (
 // identity key on another device, have theirs in place, as Split would have made
 // it.
 //
+// An envelope is for one identity key. A device that has another one by now cannot
+// open it, and does not know whom to ask for it again; a server that compares the
+// registration ids says so before (session.Difference).
+//
 // Errors: those of Seal and SealMany; ErrMalformed for a Sending that is not
 // there yet, in a transaction of the app's that was not committed. The Sending
 // is not to be used then.

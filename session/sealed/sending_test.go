@@ -177,6 +177,28 @@ func TestSealedRetry(t *testing.T) {
 	}
 }
 
+// A device that was set up anew, under another key, opens nothing that is for the
+// old one; by the server's word the sender finds out, and by nothing else.
+func TestSealedForAnOldKey(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil)
+	w.friends(t, alice, bob)
+	bob = w.joins(t, bobID, 1, nil)
+	s, err := alice.Send(ctx, []string{bobID}, &session.Content{Body: []byte("hi")}, alice.sealing(""))
+	require.NoError(t, err)
+	r, err := bob.refuses(t, w, envelopes(t, s)[bob.Address()])
+	require.Equal(t, session.ErrAuth, err)
+	require.Nil(t, r)
+
+	stale := session.Difference{User: bobID, Stale: []uint32{1}}
+	require.NoError(t, alice.Reconcile(ctx, s, stale))
+	require.ErrorAs(t, s.Results[0].Err, new(*session.UntrustedIdentityError))
+	require.Nil(t, s.Results[0].Message)
+	require.NoError(t, alice.AcceptIdentity(ctx, bob.Address(), bob.Identity()))
+	require.NoError(t, alice.Reconcile(ctx, s, stale))
+	bob.opens(t, w, envelopes(t, s)[bob.Address()], "hi")
+}
+
 // Whoever is not the one who was written to gets nothing by a request.
 func TestSealedRetryOfAnother(t *testing.T) {
 	w := newWorld(t)
