@@ -99,6 +99,10 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
+// What of a message that all get alike is not its encryption: to find out about a
+// thousand devices.
+func BenchmarkSendShared(b *testing.B) { perf.SendShared(250, 4, nil).Benchmark(b) }
+
 func BenchmarkFloorSend(b *testing.B) { perf.FloorSend(1000).Benchmark(b) }
 
 // One Update with a message of 1 KiB to each of a thousand devices.

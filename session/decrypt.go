@@ -41,8 +41,8 @@ type DecryptOptions struct {
 	Expires time.Time
 }
 
-// A Received is a decrypted message. It prints as redacted. The zero value is
-// none.
+// A Received is a decrypted message, of a session or, by Tx.Stage, of a package
+// above this one, such as group. It prints as redacted. The zero value is none.
 type Received struct {
 	wire.Secret
 
@@ -62,7 +62,8 @@ type Received struct {
 	// without padding.
 	Plaintext []byte
 	// Content is what Plaintext says, and points into it; nil without
-	// Options.Content.
+	// Options.Content. Its Distribution is for package group, whose Decrypt takes it
+	// where it counts: in a message of a session, and in no copy.
 	Content    *Content
 	Note       []byte // of the gate
 	Events     []Event
@@ -77,14 +78,16 @@ type Received struct {
 // sender for the message again.
 //
 // Errors: ErrMalformed, ErrVersion, ErrTooLarge and ErrKey for bytes that are
-// no message, and for a TypePlaintext, which Resend takes; ErrMalformed, too, with Options.Content for a message that is
-// authentic and has no Content in it, or one that says that the own account sent
-// it, and did not come from there; ErrNoSession; ErrDuplicate; ErrTooFar; ErrExhausted;
-// ErrTooExpensive; PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;
-// ErrZeroAgreement; ErrAuth for all that depends on a secret; ErrCorrupt
-// beside it when a stored session is damaged; keystore.ErrCommitUnknown. After
-// an error everything is as before, and the message may be tried again; after
-// the last one it may have been decrypted and is then Redelivered.
+// no message, and for other types: Resend takes a TypePlaintext, package group a
+// TypeSenderKey, and package sealed a TypeSealed; ErrMalformed, too, with
+// Options.Content for a message that is authentic and has no Content in it, or one
+// that says that the own account sent it, and did not come from there;
+// ErrNoSession; ErrDuplicate; ErrTooFar; ErrExhausted; ErrTooExpensive;
+// PreKeyNotFoundError; BaseKeyReusedError; IdentityMismatchError;
+// ErrZeroAgreement; ErrAuth for all that depends on a secret; ErrCorrupt beside it
+// when a stored session is damaged; keystore.ErrCommitUnknown. After an error
+// everything is as before, and the message may be tried again; after the last one
+// it may have been decrypted and is then Redelivered.
 func (d *Device) Decrypt(ctx context.Context, from Address, m *Message, o *DecryptOptions) (*Received, error) {
 	in, err := d.inbound(from, m, o)
 	if err != nil {

@@ -21,7 +21,9 @@ type Gate interface {
 	// Keys names the records about users, always the same ones and none twice.
 	Keys(users []string) []keystore.Key
 	// Send returns nil when a message to a peer device may be encrypted, and
-	// otherwise why not: the error of the send, which changes nothing.
+	// otherwise why not: the error of the send, which changes nothing. Identity is
+	// zero for a device that there is nothing with yet, of those that all get one
+	// message alike (SendOptions.Shared).
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
 	// Receive sees an authentic message, of which plaintext is what
 	// Received.Plaintext is, and cannot refuse it. Changes may put

@@ -22,7 +22,7 @@ type Difference struct {
 }
 
 // ErrUnsettled reports that a server said too often that a Sending is not for
-// the right devices.
+// the right devices, or that what all of them got alike is to be encrypted anew.
 var ErrUnsettled = errors.New("session: server does not agree on the devices")
 
 // Reconcile does what a server says that a Sending lacks, and changes its
@@ -33,12 +33,19 @@ var ErrUnsettled = errors.New("session: server does not agree on the devices")
 // excluded ones stay so. The events DeviceAdded and DeviceRemoved tell of it. In
 // a transaction of the app's the Results change when that is committed.
 //
+// What all devices got alike (SendOptions.Shared) must not leave once one of them is
+// gone or was set up anew: whoever has that one now could read it. All is done and
+// committed then as ever, so that the next Send is for the right devices; but of s
+// these Results have ErrUnsettled in place of the message, the Envelope is gone, and
+// ErrUnsettled is returned: the message is to be sent again, as another one.
+//
 // Errors: ErrMalformed for no Sending of this Device, and for a difference that is
 // about a user who is not in the Sending, or names a device that there cannot be,
 // this one, or one twice;
 // ErrUnsettled after 5 times; keystore.ErrInvalid in a transaction of the app's in
 // which it was reconciled before; otherwise those of Send. After an error the Sending
-// and the state are as before, but for keystore.ErrCommitUnknown as in Send.
+// and the state are as before, but as said above, and for keystore.ErrCommitUnknown as
+// in Send.
 func (d *Device) Reconcile(ctx context.Context, s *Sending, said ...Difference) error {
 	r, err := d.reconciling(s, said)
 	if err == nil {

@@ -18,14 +18,16 @@ import (
 // that it could not read: encrypted again, for this device alone, from the copy
 // that Send kept, with its time of sending. When the session that the request is
 // about is still the one for sending, that is archived and a new one begun from a
-// bundle of the Directory, as where there is none.
+// bundle of the Directory, as where there is none. A request without a ratchet key is
+// about what all devices got alike (SendOptions.Shared), and the answer is on the
+// session that there is.
 //
 // Whoever carries messages can make up requests. One does nothing that is not for
 // this device, from a device that the message was sent to, and about the ratchet
-// key that it was encrypted under last, for the identity key that is accepted still:
-// what went to another one is the app's to send again, to people who may have read
-// it; and no more than one renewal an hour, 300
-// answers an hour and 5 for one message come of those of one device. The same
+// key, or none, that it was encrypted under last, for the identity key that is
+// accepted still: what went to another one is the app's to send again, to people who
+// may have read it; and no more than one renewal an hour, 300 answers an hour and 5
+// for one message come of those of one device. The same
 // request again, within a day, is answered with the same bytes, and changes
 // nothing: an app may have stopped before the answer was on its way. (Answers of
 // 256 KiB in all are kept for a device, the newest ones.) One that came too
@@ -35,7 +37,9 @@ import (
 // UntrustedIdentityError also when its new bundle is under another identity key,
 // DirectoryError, ErrNoSession, ErrCorrupt. Nothing changed then.
 //
-// What comes back is for one device: Reconcile and Accept do not take it.
+// What comes back is for one device: Reconcile and Accept do not take it. It is not
+// sealed, whatever the message was; what SendOptions.Seal takes, package sealed's
+// func above all, can be called with it.
 //
 // Errors: ErrMalformed, ErrVersion and ErrTooLarge for bytes that are no request,
 // or more than one; ErrNoRetry for one that is not to be answered, with ErrBlocked

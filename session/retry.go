@@ -85,12 +85,13 @@ func ReasonOf(err error) RetryReason {
 }
 
 // RequestRetry makes the message, of TypePlaintext, that asks the device from to
-// send m again, which Decrypt failed on with cause. SentAt is when m was sent, to
+// send m again, which Decrypt failed on with cause. It may be a TypeSenderKey,
+// which package group failed on, and of which nothing is looked at. SentAt is when m was sent, to
 // the millisecond, as its envelope says. What comes is another message with
 // another ID and the same time of sending.
 //
-// Errors: ErrNoRetry when ReasonOf(cause) is 0, or for a message that is not of a
-// session, after 5 requests for one message or 300 an hour to one device, and for
+// Errors: ErrNoRetry when ReasonOf(cause) is 0, or for a message of another type,
+// after 5 requests for one message or 300 an hour to one device, and for
 // a user who is blocked; ErrMalformed for a time that is none, and as in
 // Decrypt for bytes that are no message; those of the store. After an error
 // nothing changed.

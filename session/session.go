@@ -90,7 +90,8 @@ type Options struct {
 	// Content says what a plaintext is: bytes that are the app's alone, or with
 	// Content true an encoded Content, which is padded, so that the length of a
 	// message tells little of what is in it. It is for the whole life of a
-	// device, and both ends of a conversation have the same.
+	// device, and both ends of a conversation have the same. Package group needs it:
+	// what it has to tell other devices is a part of a Content.
 	Content bool
 	// Gate is asked before a message leaves, and sees what arrives; nil is
 	// none.

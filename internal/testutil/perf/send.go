@@ -74,8 +74,8 @@ func (s *side) with(d session.Directory) *side {
 }
 
 // post sends to everybody in c, and sees that all get it.
-func (s *side) post(c *crowd, plaintext []byte) {
-	sending := must(s.Send(ctx, c.users, &session.Content{Body: plaintext}, nil))
+func (s *side) post(c *crowd, plaintext []byte, o *session.SendOptions) {
+	sending := must(s.Send(ctx, c.users, &session.Content{Body: plaintext}, o))
 	if len(sending.Results) != len(c.users)*len(c.devices) {
 		panic(fmt.Sprintf("perf: %d results", len(sending.Results)))
 	}
@@ -87,13 +87,26 @@ func (s *side) post(c *crowd, plaintext []byte) {
 // Send is one Send of 1 KiB to users with some devices each, with all of whom
 // there are sessions. Its floor is FloorSend. A nil open is the store in memory.
 func Send(users, devices int, open func() keystore.Store) Op {
-	return always(fmt.Sprintf("send-%dx%d", users, devices), 1024, 1, func() func() {
+	return sendWith("send", users, devices, open, nil)
+}
+
+func sendWith(name string, users, devices int, open func() keystore.Store, o *session.SendOptions) Op {
+	return always(fmt.Sprintf("%s-%dx%d", name, users, devices), 1024, 1, func() func() {
 		alice, bob := friends(open)
 		c := crowdOf(bob, users, devices)
 		c.meet(alice, bob)
 		alice, plaintext := alice.with(c), make([]byte, 1024)
-		alice.post(c, plaintext) // asks for the lists
-		return func() { alice.post(c, plaintext) }
+		alice.post(c, plaintext, o) // asks for the lists
+		return func() { alice.post(c, plaintext, o) }
+	})
+}
+
+// SendShared is Send of what all get alike, and costs nothing to encrypt.
+func SendShared(users, devices int, open func() keystore.Store) Op {
+	return sendWith("send-shared", users, devices, open, &session.SendOptions{
+		Shared: func(*session.Tx, []session.Result, []byte) (*session.Message, error) {
+			return &session.Message{Type: session.TypeSenderKey}, nil
+		},
 	})
 }
 
@@ -119,7 +132,7 @@ func SendCold(users, devices int) Op {
 		plaintext := make([]byte, 1024)
 		return func() func() {
 			alice := newSide(1, keystore.NewMemory()).with(c)
-			return func() { alice.post(c, plaintext) }
+			return func() { alice.post(c, plaintext, nil) }
 		}
 	}}
 }
@@ -175,9 +188,9 @@ func SendLive(users, devices int, cold bool) float64 {
 	alice.store = w
 	alice, plaintext := alice.with(c), make([]byte, 1024)
 	if !cold {
-		alice.post(c, plaintext)
+		alice.post(c, plaintext, nil)
 	}
 	w.before = live()
-	alice.post(c, plaintext)
+	alice.post(c, plaintext, nil)
 	return float64(w.most) / float64(users*devices)
 }
