@@ -11,6 +11,14 @@
 // fail instead. The test flag -official DIR names another directory, whose
 // node_modules holds another version of the package.
 //
+// Where the specification is silent, what the official library was seen to do counts:
+//
+//   - A hint from 2^31 on is written as a negative number, in ten bytes.
+//   - A group message of iteration 2^32 − 1 cannot be decrypted, as the chain would
+//     have no next key; nothing is stored.
+//   - Of a message to many, the one-recipient form is made only where nobody is
+//     excluded either.
+//
 // A Peer is safe for use by several goroutines. The child serves requests one
 // after the other, in the order in which they were sent; Send does not wait for
 // the answer, so that many can be on their way.

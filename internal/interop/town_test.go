@@ -357,6 +357,9 @@ func (w *town) opened(m mail, b []byte) said {
 
 // receive decrypts m for a device of gembok.
 func (c *citizen) receive(m mail) (*session.Received, error) {
+	if m.msg.Type == interop.SenderKey {
+		return c.groups.Decrypt(context.Background(), m.from, m.gembok(), nil)
+	}
 	return c.device.Decrypt(context.Background(), m.from, m.gembok(), nil)
 }
 
