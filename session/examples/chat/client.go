@@ -115,6 +115,17 @@ func (c *client) pinned(ctx context.Context, user, what string) ([]byte, error) 
 	return c.do(ctx, http.MethodGet, nil, "link", user, what)
 }
 
+// leave leaves a file, encrypted.
+func (c *client) leave(ctx context.Context, id string, b []byte) error {
+	_, err := c.do(ctx, http.MethodPut, b, "file", id)
+	return err
+}
+
+// left returns a file, encrypted.
+func (c *client) left(ctx context.Context, id string) ([]byte, error) {
+	return c.do(ctx, http.MethodGet, nil, "file", id)
+}
+
 func path(what string, a session.Address) []string {
 	return []string{what, a.User, fmt.Sprint(a.Device)}
 }

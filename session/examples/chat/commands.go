@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -18,6 +19,11 @@ var help = []string{
 	"/to NAME        whom the lines that follow go to",
 	"/who            identity keys, to compare by voice",
 	"/accept [NAME]  accept an identity key that has changed",
+	"/number [NAME]  the safety number with somebody, as digits and as a code; the same",
+	"                on both sides if nobody is in between",
+	"/verify NAME X  say so: X is the digits, or the text of the code, of the other side",
+	"/picture FILE   send a picture, or another file",
+	"/save FILE      save the last file that came, as FILE",
 	"/history        what was read and sent",
 	"/link CODE      give the account to the new device of yours that shows CODE",
 	"/devices        your devices, and those of whom you write to",
@@ -105,6 +111,15 @@ func (t *talk) do(ctx context.Context, line string) error {
 		return t.p.accept(ctx, t.to)
 	case command == "/accept":
 		return t.p.accept(ctx, arg)
+	case command == "/number" && validName(cmp.Or(arg, t.to)):
+		return t.p.number(ctx, cmp.Or(arg, t.to))
+	case command == "/verify":
+		name, theirs, _ := strings.Cut(arg, " ")
+		return t.p.verify(ctx, name, theirs)
+	case command == "/picture" && t.to != "":
+		return t.p.sendFile(ctx, t.to, arg)
+	case command == "/save" && t.to != "":
+		return t.p.saveFile(ctx, t.to, arg)
 	case command == "/link":
 		return t.p.link(ctx, arg)
 	case command == "/devices":
@@ -154,7 +169,7 @@ func (t *talk) who(ctx context.Context) error {
 	if id.Accepted.IsZero() {
 		t.say("%s: nothing is known yet", t.to)
 	} else {
-		t.say("%s: %s", t.to, digits(id.Accepted))
+		t.say("%s: %s%s", t.to, digits(id.Accepted), map[bool]string{true: ", verified"}[id.Verified])
 	}
 	for a, key := range t.p.changedKeys(t.to) {
 		t.say("%s, not accepted: %s", label(a), digits(key))
@@ -195,7 +210,7 @@ func (t *talk) history(ctx context.Context) error {
 		if x.Mine {
 			who = "to " + x.Peer
 		}
-		t.say("%s  %s: %s", x.At.Local().Format("02 Jan 15:04"), who, x.Text)
+		t.say("%s  %s: %s", x.At.Local().Format("02 Jan 15:04"), who, x.body().says())
 	}
 	return err
 }

@@ -166,15 +166,20 @@ func (p *play) act(l line) error {
 		return p.link(l.from)
 	case removes:
 		return p.remove(l.from)
+	case compares:
+		return p.compare(l.from)
+	case pictures:
+		return p.picture(l)
 	}
-	return p.say(l)
+	return p.say(l, l.text)
 }
 
-// say lets a person write a line, and the relay do with it what the script says.
-func (p *play) say(l line) error {
+// say lets a person type something that sends a line, and the relay do with it what
+// the script says.
+func (p *play) say(l line, typed string) error {
 	p.sent++
 	p.print("\n%2d  %s writes: %s", p.sent, l.from, printable(l.text))
-	if err := p.actors[l.from].types(l.text); err != nil {
+	if err := p.actors[l.from].types(typed); err != nil {
 		return err
 	}
 	if _, err := p.expect(p.actors[l.from], sentEvent); err != nil {
@@ -234,43 +239,6 @@ func (p *play) expect(a *actor, kind string) (event, error) {
 		}
 		return e, a.check(e, kind, err)
 	}
-}
-
-// link links a second device of a person by the first.
-func (p *play) link(label string) error {
-	second := label + "/2"
-	a, err := p.spawn(second)
-	if err != nil {
-		return err
-	}
-	e, err := a.expect(linkEvent)
-	if err != nil {
-		return err
-	}
-	p.print("    %s shows a code, and %s types it into the first device: %s", second, label, printable(e.Text))
-	if err := p.actors[label].types("/link " + e.Text); err != nil {
-		return err
-	}
-	if _, err := a.expect(readyEvent); err != nil {
-		return err
-	}
-	p.devices[label] = append(p.devices[label], second)
-	return a.types("/to " + other(label))
-}
-
-// remove removes the second device of a person by the first. It stays there, to
-// see that it gets nothing.
-func (p *play) remove(label string) error {
-	p.print("\n%s removes the second device.", label)
-	if err := p.actors[label].types("/remove 2"); err != nil {
-		return err
-	}
-	if _, err := p.expect(p.actors[label], noticeEvent); err != nil {
-		return err
-	}
-	p.devices[label] = []string{label}
-	_, err := p.expect(p.actors[label+"/2"], removedEvent)
-	return err
 }
 
 // happen is what becomes of a message at the relay.

@@ -35,6 +35,7 @@ type note struct {
 	Peer string    `json:"peer"`
 	Mine bool      `json:"mine,omitempty"`
 	Text string    `json:"text,omitempty"`
+	File *file     `json:"file,omitempty"`
 	// Sealed is the ciphertext of one in the outbox, once there is one. It is
 	// sent as it is for as long as it takes: what was encrypted is never
 	// encrypted again, since a relay that was slow to answer may have it.
@@ -62,14 +63,16 @@ func (n *notebook) save(ctx context.Context, kind string, x *note) error {
 	return nil
 }
 
+// body is what a note says.
+func (x *note) body() *body { return &body{ID: x.ID, Text: x.Text, File: x.File} }
+
 // saveRead saves a message that was received, and reports whether it is new. Its
-// sender and the time that the sender gave it name it: the same message, sent
+// sender and the name that the sender gave it name it: the same message, sent
 // again because it could not be read, may come twice in different ciphertexts.
-func (n *notebook) saveRead(ctx context.Context, r *session.Received) (x *note, isNew bool, err error) {
-	c := r.Content
-	x = &note{ID: fmt.Sprintf("%v %d", r.From, c.SentAt.UnixMilli()), At: r.ReceivedAt, Peer: nameOf(r.From.User), Text: string(c.Body)}
-	if c.SyncTo != "" { // one's own, from another device
-		x.Peer, x.Mine = nameOf(c.SyncTo), true
+func (n *notebook) saveRead(ctx context.Context, r *session.Received, b *body) (x *note, isNew bool, err error) {
+	x = &note{ID: r.From.User + " " + b.ID, At: r.ReceivedAt, Peer: nameOf(r.From.User), Text: b.Text, File: b.File}
+	if to := r.Content.SyncTo; to != "" { // one's own, from another device
+		x.Peer, x.Mine = nameOf(to), true
 	}
 	err = n.save(ctx, kindHistory, x)
 	if saved := (*keystore.ConflictError)(nil); errors.As(err, &saved) {

@@ -208,6 +208,11 @@ func (d *officialDevice) AcceptIdentity(_ context.Context, peer session.Address,
 	return d.party.SetIdentity(official(peer), key.Bytes())
 }
 
+// Verify has nothing to note it in.
+func (d *officialDevice) Verify(context.Context, session.Address, keys.IdentityKey, bool) error {
+	return nil
+}
+
 // Forget deletes the sessions with someone.
 func (d *officialDevice) Forget(ctx context.Context, user string) error {
 	list, err := d.directory.Devices(ctx, user)

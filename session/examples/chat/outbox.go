@@ -11,10 +11,14 @@ import (
 
 // write puts a message into the outbox.
 func (p *person) write(ctx context.Context, to, text string) error {
-	if len(p.changedKeys(to)) > 0 {
-		return fmt.Errorf("not sent: %s has another identity key than before; see /who, and /accept", to)
+	return p.post(ctx, &note{ID: newID(), At: time.Now(), Peer: to, Mine: true, Text: text})
+}
+
+func (p *person) post(ctx context.Context, x *note) error {
+	if len(p.changedKeys(x.Peer)) > 0 {
+		return fmt.Errorf("not sent: %s has another identity key than before; see /who, and /accept", x.Peer)
 	}
-	if err := p.notes.save(ctx, kindOutbox, &note{ID: newID(), At: time.Now(), Peer: to, Mine: true, Text: text}); err != nil {
+	if err := p.notes.save(ctx, kindOutbox, x); err != nil {
 		return err
 	}
 	p.wake()
@@ -122,7 +126,11 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 			return nil, err
 		}
 	}
-	s, err := p.device.Send(ctx, []string{to}, &session.Content{Body: []byte(x.Text)}, nil)
+	body, err := x.body().bytes()
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.device.Send(ctx, []string{to}, &session.Content{Body: body}, nil)
 	if err != nil {
 		return nil, err
 	}

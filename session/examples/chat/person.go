@@ -44,6 +44,7 @@ type device interface {
 	AcknowledgeEvents(context.Context, ...session.Event) error
 	PeerIdentity(ctx context.Context, peer session.Address) (session.PeerIdentity, error)
 	AcceptIdentity(ctx context.Context, peer session.Address, key keys.IdentityKey) error
+	Verify(ctx context.Context, peer session.Address, key keys.IdentityKey, verified bool) error
 	Forget(ctx context.Context, user string) error
 	Link(ctx context.Context, code string, publicKey []byte) (sealed []byte, err error)
 }
@@ -257,7 +258,12 @@ func (p *person) receive(ctx context.Context, e envelope) error {
 // that was saved is not shown again: should it not have been shown at all, it
 // is in the history.
 func (p *person) keep(ctx context.Context, mail string, r *session.Received) error {
-	x, isNew, err := p.notes.saveRead(ctx, r)
+	b, err := parseBody(r.Content.Body)
+	if err != nil { // whoever sent it, sent nonsense
+		p.screen.show(event{Kind: refusedEvent, Peer: nameOf(r.From.User), Mail: mail, Text: err.Error()})
+		return p.device.Acknowledge(ctx, r)
+	}
+	x, isNew, err := p.notes.saveRead(ctx, r, b)
 	if err != nil {
 		return err
 	}
@@ -266,7 +272,7 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 			p.noteChange(e.Address, e.Seen)
 		}
 	}
-	shown := event{Kind: readEvent, Peer: x.Peer, Mail: mail, Text: x.Text, Unaccepted: !r.Accepted}
+	shown := event{Kind: readEvent, Peer: x.Peer, Mail: mail, Text: b.says(), Unaccepted: !r.Accepted}
 	switch {
 	case !isNew:
 		shown.Kind = againEvent

@@ -46,6 +46,8 @@ var (
 //	DELETE /mail/USER/DEVICE/ID  confirm that a message is saved
 //	PUT    /link/USER/WHAT       leave something for another device of one's own
 //	GET    /link/USER/WHAT       look whether it is there
+//	PUT    /file/ID              leave a file, encrypted
+//	GET    /file/ID              take a copy of it
 //
 // Whatever goes wrong between a person and the relay, the same request again is
 // right: none of them does more when it comes twice, but that a bundle is
@@ -55,6 +57,7 @@ type relay struct {
 	post  postOffice
 	mail  mailroom
 	links board
+	blobs blobs
 
 	sees func(what string) // is told what passes
 }
@@ -62,7 +65,8 @@ type relay struct {
 func newRelay(sees func(what string)) *relay {
 	r := &relay{
 		keys: directory{people: map[string]map[uint32]*shelf{}}, mail: mailroom{boxes: map[session.Address]*mailbox{}},
-		post: postOffice{taken: map[string]bool{}}, links: board{notes: map[string][]byte{}}, sees: sees,
+		post: postOffice{taken: map[string]bool{}}, links: board{notes: map[string][]byte{}},
+		blobs: blobs{kept: map[string][]byte{}}, sees: sees,
 	}
 	r.post.deliver = r.putMail
 	return r
@@ -79,26 +83,33 @@ func (r *relay) handler() http.Handler {
 	mux.HandleFunc("DELETE /mail/{user}/{device}/{id}", answer(r.confirmMail))
 	mux.HandleFunc("PUT /link/{user}/{what}", answer(r.putLink))
 	mux.HandleFunc("GET /link/{user}/{what}", answer(r.getLink))
+	mux.HandleFunc("PUT /file/{id}", anonymous(r.putBlob))
+	mux.HandleFunc("GET /file/{id}", anonymous(r.getBlob))
 	return mux
 }
 
 // answer makes a handler of f, which is given the address in the path, and
 // returns a body or one of the errors above.
 func answer(f func(*http.Request, session.Address) ([]byte, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, req *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		req.Body = http.MaxBytesReader(w, req.Body, maxSubmission)
+	return anonymous(func(req *http.Request) ([]byte, error) {
 		a := session.Address{User: req.PathValue("user"), Device: 1}
-		var err error
 		if device := req.PathValue("device"); device != "" {
 			n, _ := strconv.ParseUint(device, 10, 32) // 0 is no device
 			a.Device = uint32(n)
 		}
-		var body []byte
-		err = errBad
-		if validAddress(a) {
-			body, err = f(req, a)
+		if !validAddress(a) {
+			return nil, errBad
 		}
+		return f(req, a)
+	})
+}
+
+// anonymous makes a handler of f, where nobody says who they are.
+func anonymous(f func(*http.Request) ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		req.Body = http.MaxBytesReader(w, req.Body, maxSubmission)
+		body, err := f(req)
 		w.Header().Set("Content-Type", "application/octet-stream")
 		switch differs := (*differsError)(nil); {
 		case errors.As(err, &differs):

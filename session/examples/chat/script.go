@@ -4,14 +4,16 @@ package main
 type fate int
 
 const (
-	prompt  fate = iota
-	late         // delivered after the next two messages
-	twice        // delivered two times
-	forged       // delivered after a copy in which one bit is another
-	dies         // delivered, and its reader dies before saving it
-	loses        // delivered to a reader who has lost the session, and asks for it again
-	links        // no message: a second device of the person is linked
-	removes      // no message: it is removed
+	prompt   fate = iota
+	late          // delivered after the next two messages
+	twice         // delivered two times
+	forged        // delivered after a copy in which one bit is another
+	dies          // delivered, and its reader dies before saving it
+	loses         // delivered to a reader who has lost the session, and asks for it again
+	links         // no message: a second device of the person is linked
+	removes       // no message: it is removed
+	compares      // no message: the safety numbers are compared
+	pictures      // a picture
 )
 
 type line struct {
@@ -49,6 +51,10 @@ var script = []line{
 	{"Ani", "🥭☕🍚📦", twice},
 	{"Budi", "Terima kasih! 🙏", prompt},
 	{"Ani", "Sama-sama.", prompt},
+
+	{"Ani", "", compares},
+	{"Ani", "", pictures},
+	{"Budi", "What a morning!", prompt},
 
 	{"Ani", "", links},
 	{"Ani", "I have a laptop now, too. It should show what I write here.", prompt},

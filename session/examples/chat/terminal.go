@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,22 +12,24 @@ import (
 
 // The kinds of events.
 const (
-	readyEvent   = "ready"   // prekeys are published
-	readEvent    = "read"    // a message was received and saved
-	againEvent   = "again"   // a message came that was saved before
-	refusedEvent = "refused" // a message is no message of that person
-	askedEvent   = "asked"   // a message could not be read; its sender was asked for it again
-	syncEvent    = "sync"    // a message of one's own came from another device of one's own
-	resentEvent  = "resent"  // the relay has a message again, for somebody who could not read it
-	sentEvent    = "sent"    // the relay has a message
-	waitsEvent   = "waits"   // messages cannot be sent now
-	changedEvent = "changed" // somebody has another identity key
-	newsEvent    = "news"    // somebody has another device, or one less
-	linkEvent    = "link"    // this new device waits to be linked
-	removedEvent = "removed" // this device was removed
-	troubleEvent = "trouble" // something else went wrong
-	noticeEvent  = "notice"  // the answer to a command
-	diedEvent    = "died"    // the process ends here, on demand
+	readyEvent    = "ready"    // prekeys are published
+	readEvent     = "read"     // a message was received and saved
+	againEvent    = "again"    // a message came that was saved before
+	refusedEvent  = "refused"  // a message is no message of that person
+	askedEvent    = "asked"    // a message could not be read; its sender was asked for it again
+	syncEvent     = "sync"     // a message of one's own came from another device of one's own
+	resentEvent   = "resent"   // the relay has a message again, for somebody who could not read it
+	sentEvent     = "sent"     // the relay has a message
+	waitsEvent    = "waits"    // messages cannot be sent now
+	changedEvent  = "changed"  // somebody has another identity key
+	newsEvent     = "news"     // somebody has another device, or one less
+	linkEvent     = "link"     // this new device waits to be linked
+	removedEvent  = "removed"  // this device was removed
+	troubleEvent  = "trouble"  // something else went wrong
+	noticeEvent   = "notice"   // the answer to a command
+	numberEvent   = "number"   // the safety number with somebody
+	verifiedEvent = "verified" // it is the same on the other side
+	diedEvent     = "died"     // the process ends here, on demand
 )
 
 // An event is something for the person to see. Peer and Text come from outside.
@@ -35,6 +38,7 @@ type event struct {
 	Peer       string `json:"peer,omitempty"`
 	Mail       string `json:"mail,omitempty"` // the ID of an envelope
 	Text       string `json:"text,omitempty"`
+	Code       []byte `json:"code,omitempty"`       // of a safety number, for the other side to scan
 	Unaccepted bool   `json:"unaccepted,omitempty"` // the sender's identity key
 }
 
@@ -93,6 +97,13 @@ func (e *event) line() string {
 			"! Ask " + peer + " whether it is theirs (/who shows it). Nothing is sent until you /accept " + peer + "."
 	case troubleEvent:
 		return "! " + text
+	case numberEvent:
+		var qr strings.Builder
+		_ = drawQR(&qr, e.Code) // without it, there are the digits
+		return "the safety number with " + peer + ", to compare by reading it out:\n\n    " + text + "\n\n" + qr.String() +
+			"or scan this code on the other side; where there is no camera:\n/verify NAME " + hex.EncodeToString(e.Code)
+	case verifiedEvent:
+		return "the safety number with " + peer + " is the same on both sides: nobody is in between"
 	case diedEvent:
 		return "! received, not saved, and killed"
 	case noticeEvent:

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/gembok-e2ee/gembok/session/attachment"
+)
+
+var errBody = errors.New("its content makes no sense")
+
+// A body is what people say to each other: JSON, inside a session.Content. The
+// relay sees none of it.
+type body struct {
+	ID   string `json:"id"` // names the message among those of its writer
+	Text string `json:"text,omitempty"`
+	File *file  `json:"file,omitempty"`
+}
+
+// A file is what a message says of a file that the relay keeps: whoever has it
+// can read that, and nobody else.
+type file struct {
+	Name    string `json:"name"`
+	Blob    string `json:"blob"`    // by which the relay knows it
+	Pointer []byte `json:"pointer"` // an attachment.Pointer: key and digest
+}
+
+func (b *body) bytes() ([]byte, error) { return json.Marshal(b) }
+
+// parseBody reads what somebody sent. Nothing in it is believed to be what it
+// should be.
+func parseBody(text []byte) (*body, error) {
+	b := new(body)
+	if json.Unmarshal(text, b) != nil || !validID(b.ID) {
+		return nil, errBody
+	}
+	if b.File != nil {
+		if _, err := b.File.pointer(); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// pointer returns what decrypts the file.
+func (f *file) pointer() (*attachment.Pointer, error) {
+	p, err := attachment.ParsePointer(f.Pointer)
+	if err != nil || !validID(f.Blob) || len(f.Name) > maxFileName || p.Size > maxFile {
+		return nil, errBody
+	}
+	return p, nil
+}
+
+// says is what is shown of a message.
+func (b *body) says() string {
+	if b.File == nil {
+		return b.Text
+	}
+	p, err := b.File.pointer()
+	if err != nil {
+		return err.Error()
+	}
+	return fileText(b.File.Name, p.Size)
+}
+
+func fileText(name string, size int64) string {
+	return fmt.Sprintf("[%s, %d bytes: /save FILE]", name, size)
+}

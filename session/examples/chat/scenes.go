@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// link links a second device of a person by the first.
+func (p *play) link(label string) error {
+	second := label + "/2"
+	a, err := p.spawn(second)
+	if err != nil {
+		return err
+	}
+	e, err := a.expect(linkEvent)
+	if err != nil {
+		return err
+	}
+	p.print("    %s shows a code, and %s types it into the first device: %s", second, label, printable(e.Text))
+	if err := p.actors[label].types("/link " + e.Text); err != nil {
+		return err
+	}
+	if _, err := a.expect(readyEvent); err != nil {
+		return err
+	}
+	p.devices[label] = append(p.devices[label], second)
+	return a.types("/to " + other(label))
+}
+
+// remove removes the second device of a person by the first. It stays there, to
+// see that it gets nothing.
+func (p *play) remove(label string) error {
+	p.print("\n%s removes the second device.", label)
+	if err := p.actors[label].types("/remove 2"); err != nil {
+		return err
+	}
+	if _, err := p.expect(p.actors[label], noticeEvent); err != nil {
+		return err
+	}
+	p.devices[label] = []string{label}
+	_, err := p.expect(p.actors[label+"/2"], removedEvent)
+	return err
+}
+
+// compare lets two people compare their safety numbers: each shows it, and gives
+// what the other shows to his own app.
+func (p *play) compare(label string) error {
+	p.print("\n%s and %s compare their safety numbers.", label, other(label))
+	both := []string{label, other(label)}
+	var shown [2]event
+	for i, name := range both {
+		if err := p.actors[name].types("/number " + both[1-i]); err != nil {
+			return err
+		}
+		var err error
+		if shown[i], err = p.expect(p.actors[name], numberEvent); err != nil {
+			return err
+		}
+		p.print("    %-5s sees %s", name, printable(shown[i].Text))
+	}
+	if shown[0].Text != shown[1].Text {
+		p.fail("the digits differ")
+	}
+	var qr strings.Builder
+	if err := drawQR(&qr, shown[1].Code); err != nil {
+		return err
+	}
+	p.print("    %s shows this code, which %s scans; %s reads the digits out:\n\n%s", both[1], both[0], both[0], qr.String())
+	for i, theirs := range []string{hex.EncodeToString(shown[1].Code), shown[0].Text} {
+		if err := p.actors[both[i]].types("/verify " + both[1-i] + " " + theirs); err != nil {
+			return err
+		}
+		if _, err := p.expect(p.actors[both[i]], verifiedEvent); err != nil {
+			return err
+		}
+		p.print("    %s: the same. Nobody is in between; %s is verified", both[i], both[1-i])
+	}
+	return nil
+}
+
+// picture lets somebody send a picture, and the other save it.
+func (p *play) picture(l line) error {
+	sent, saved := filepath.Join(p.dir, "sunrise.png"), filepath.Join(p.dir, "saved.png")
+	drawn, err := drawPicture()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(sent, drawn, 0o600); err != nil {
+		return err
+	}
+	l.fate, l.text = prompt, fileText("sunrise.png", int64(len(drawn)))
+	if err := p.say(l, "/picture "+sent); err != nil {
+		return err
+	}
+	reader := p.actors[other(l.from)]
+	if err := reader.types("/save " + saved); err != nil {
+		return err
+	}
+	if _, err := p.expect(reader, noticeEvent); err != nil {
+		return err
+	}
+	got, err := os.ReadFile(saved)
+	if err == nil && !bytes.Equal(got, drawn) {
+		err = errors.New("the picture is another one")
+	}
+	if err != nil {
+		return err
+	}
+	p.print("    %s has the same picture, all %d bytes of it", reader.label, len(got))
+	return nil
+}
+
+// drawPicture draws a sunrise.
+func drawPicture() ([]byte, error) {
+	const w, h = 160, 100
+	m := image.NewRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			dx, dy := x-w/2, y-70
+			c := color.RGBA{uint8(90 + y), uint8(60 + y), uint8(160 - y/2), 255} // the sky
+			switch {
+			case y > 70: // the sea
+				c = color.RGBA{20, uint8(60 + 7*(x*y%11)), uint8(120 + y%40), 255}
+			case dx*dx+dy*dy < 30*30: // the sun
+				c = color.RGBA{255, 210, 80, 255}
+			}
+			m.SetRGBA(x, y, c)
+		}
+	}
+	var out bytes.Buffer
+	err := png.Encode(&out, m)
+	return out.Bytes(), err
+}
