@@ -371,15 +371,31 @@ func TestOpenWithinTransaction(t *testing.T) {
 	require.Equal(t, "hi", string(r.Content.Body))
 }
 
-func TestMEM_03_ReceiverPrintsNothing(t *testing.T) {
+func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 	w := newWorld(t)
 	alice, bob := w.joins(t, aliceID, 1, nil), w.joins(t, bobID, 1, nil)
 	const plaintext = "a plaintext that nobody but the two may read"
-	r := bob.opens(t, w, alice.seals(t, bob, alice.writes(t, bob, plaintext)), plaintext)
-	secrets := [][]byte{[]byte(plaintext), bob.IdentityKeyPair().PrivateBytes()}
+	e := alice.seals(t, bob, alice.writes(t, bob, plaintext))
+	r := bob.opens(t, w, e, plaintext)
+	opener := sealed.NewOpener(bob.IdentityKeyPair(), w.trust, &sealed.Options{Cache: 1})
+	m, err := opener.Open(e, w.now)
+	require.NoError(t, err)
+	shared, err := bob.IdentityKeyPair().Agree(alice.Identity().PublicKey())
+	require.NoError(t, err)
+	secrets := [][]byte{[]byte(plaintext), bob.IdentityKeyPair().PrivateBytes(), alice.IdentityKeyPair().PrivateBytes(), shared[:]}
 	testutil.RequireRedacted(t, r, secrets...)
-	for _, text := range testutil.Printed(t, bob.receiver) {
-		testutil.NoTrace(t, text, secrets...)
+	values := map[string]any{
+		"Receiver": bob.receiver, "Received": r, "Opener": opener, "Sender": alice.sender, "Message": m, "Trust": w.trust,
+		"SenderCertificate": alice.cert, "ServerCertificate": w.server, "Claims": alice.cert.Claims(), "Options": sealed.Options{E164: "+1"},
+		"Hint": r.Hint, "Recipient": sealed.Recipient{Identity: bob.Identity()}, "Device": sealed.Device{ID: 1},
+		"Upload": new(sealed.Upload), "Delivery": sealed.Delivery{User: bobID},
+		"RecipientError": &sealed.RecipientError{Err: session.ErrNoSession}, "CertificateError": &sealed.CertificateError{Reason: "expired"},
+	}
+	for _, name := range testutil.ExportedTypes(t) {
+		require.Contains(t, values, name)
+		for _, text := range testutil.Printed(t, values[name]) {
+			testutil.NoTrace(t, text, secrets...)
+		}
 	}
 }
 
