@@ -121,11 +121,10 @@ func (g *Groups) addressed(ctx context.Context, name string, o *session.SendOpti
 
 // send sends content, while nobody else in the process uses the sender key.
 func (m *mail) send(ctx context.Context, c *session.Content) (*session.Sending, error) {
-	release, err := m.g.hold(ctx, m.id.String())
-	if err != nil {
+	if err := m.g.ids.lock(ctx, m.id); err != nil {
 		return nil, err
 	}
-	defer release()
+	defer m.g.ids.unlock(ctx, m.id)
 	return m.g.d.Send(ctx, m.users, c, &m.opts)
 }
 
