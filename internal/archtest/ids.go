@@ -34,10 +34,11 @@ var tested = []series{
 	{"TIM", [][2]int{{1, 1}, {3, 3}}},
 	{"RNG", [][2]int{{1, 3}}},
 	{"SS", [][2]int{{1, 18}}},
+	{"GRP", [][2]int{{1, 13}}},
 }
 
 // fuzzed lists the numbers of the fuzz targets, such as FuzzF03SignalMessage.
-var fuzzed = [][2]int{{1, 24}, {31, 31}, {34, 34}}
+var fuzzed = [][2]int{{1, 24}, {28, 28}, {31, 31}, {34, 34}}
 
 var testFunc = regexp.MustCompile(`(?m)^func (Test|Fuzz)(\w+)\(`)
 
