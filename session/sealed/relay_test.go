@@ -110,7 +110,7 @@ func (h *hostileRelay) asks(t testing.TB, e *held) {
 func TestOpenHostileRelay(t *testing.T) {
 	steps, seed := 400, rand.Uint64()
 	if testing.Short() {
-		steps = 60
+		steps = 40
 	}
 	c := circleOf(t, aliceID, "budi", carolID)
 	h := &hostileRelay{circle: c, r: rand.New(rand.NewPCG(seed, 0))}
