@@ -163,7 +163,7 @@ func TestConversation(t *testing.T) {
 	for len(k.way) > 0 {
 		k.arrive()
 	}
-	require.Greater(t, k.read, steps/4)
+	require.Greater(t, k.read, steps/8)
 	require.NotZero(t, k.lost)
 }
 
