@@ -242,7 +242,7 @@ func (c *circle) settled(from *citizen, s *session.Sending, everybody bool) bool
 			}
 			said = slices.DeleteFunc(said, func(d session.Difference) bool { return len(d.Extra)+len(d.Stale) == 0 })
 		}
-		if said == nil || len(said) == 0 {
+		if len(said) == 0 {
 			break
 		}
 		c.counts["reconciled"]++

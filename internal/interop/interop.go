@@ -8,7 +8,8 @@
 //	npm install --omit-lockfile-registry-resolved --prefix internal/interop/official
 //
 // Where one of them is missing, tests skip and say so; with GEMBOK_INTEROP=1 they
-// fail instead. The test flag -official DIR names another directory, whose
+// fail instead. With -long, random runs on groups, envelopes and codecs are ten
+// times as long. The test flag -official DIR names another directory, whose
 // node_modules holds another version of the package.
 //
 // Where the specification is silent, what the official library was seen to do counts:
