@@ -36,8 +36,24 @@
 // with the server's help a member may show the words of another one as his own, which
 // the certificates of package sealed prevent.
 //
+// # Sender keys alone
+//
+// An app that keeps its own account of who has which key does without groups:
+// Distribution makes the message that gives a key, which goes to each device in
+// session.Content.Distribution, Encrypt encrypts once for all who have it, and
+// Decrypt takes in what comes. Of each sender, the five newest keys of a distribution
+// id are kept, and of each of his devices 1,000 ids; of each key, what reads the
+// newest 2,000 messages that were passed over, and up to 25,000 ahead.
+//
 // # Divergences
 //
+//   - A key is bound to the identity key of the message that brought it, which the
+//     record keeps beside what deployed peers keep. One that came under another key
+//     than the accepted one takes nothing from those that came under that.
+//   - Signing keys of small order and out of range are refused (ErrKey), and so are
+//     signatures that are not reduced.
+//   - A message of one's own is ErrDuplicate, wherever its chain is.
+//   - The older format (Section 4.10), with numbers for ids, is not spoken.
 //   - A message from before the sender key that a device was given is ErrNoSenderKey,
 //     so that it is asked for; deployed peers take it for one that was read, and
 //     whoever lost the first key and got it anew later loses what lies between.
