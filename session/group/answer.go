@@ -14,7 +14,8 @@ import (
 // Device.Reconcile: what is missing gets a message of its own session. Whoever is
 // none of a user's devices any more, or was set up anew, makes another key due: then
 // what was sent to the group is taken back, and the error is session.ErrUnsettled,
-// after which Distribute and Send are to be called again. Devices of a Distribute
+// after which Distribute and Send are to be called again, once the app has done
+// something about other errors in the Results, such as another identity key. Devices of a Distribute
 // are reconciled each for itself; its error is that one only when the group
 // changed since, or has another key.
 //

@@ -12,7 +12,8 @@
 //			// submit it, Reconcile it as long as the server has something to say, Accept it
 //		}
 //		s, err := groups.Send(ctx, name, content, nil)
-//		// a WaitingError: Set excludes whom its Errs are about; begin again
+//		// a WaitingError: Refresh the users that its Errs are about, Set excludes
+//		// whom they are about still; begin again
 //		// submit it, and Reconcile it: after session.ErrUnsettled, begin again
 //		// Accept it: done
 //	}

@@ -2,7 +2,11 @@
 // through a server that lies, and says whether anything was wrong: package fleet
 // says what must be true.
 //
-//	go run ./internal/cmd/fleettest [-steps N] [-seed S] [-v]
+//	go run ./internal/cmd/fleettest [-groups] [-steps N] [-seed S] [-v]
+//
+// With -groups it is 3 to 50 people who talk in a group that they join and leave, as
+// package crowd has it; the size follows from the seed, and every 2,000 steps others
+// begin.
 //
 // It prints a line of progress now and then, and one at the end, with -v also how
 // often each thing happened. It exits with 1 if there is a fault, and prints what
@@ -19,6 +23,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil/crowd"
 	"github.com/gembok-e2ee/gembok/internal/testutil/fleet"
 )
 
@@ -35,11 +40,21 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	flags := flag.NewFlagSet("fleettest", flag.ContinueOnError)
 	steps := flags.Int("steps", 200000, "how many steps to do")
 	seed := flags.Uint64("seed", 0, "of what is done at random")
+	groups := flags.Bool("groups", false, "have people talk in a group")
 	verbose := flags.Bool("v", false, "say how often each thing happened")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	report, err := fleet.Run(ctx, &fleet.Options{Steps: *steps, Seed: *seed, Progress: w})
+	var report interface {
+		fmt.Stringer
+		Details() string
+	}
+	var err error
+	if *groups {
+		report, err = crowd.Run(ctx, &crowd.Options{Steps: *steps, Seed: *seed, Progress: w})
+	} else {
+		report, err = fleet.Run(ctx, &fleet.Options{Steps: *steps, Seed: *seed, Progress: w})
+	}
 	fmt.Fprintln(w, report)
 	if *verbose {
 		fmt.Fprint(w, report.Details())
