@@ -197,7 +197,7 @@ func allocated(f func()) int64 {
 func TestConstantMemory(t *testing.T) {
 	sizes := []int64{1 << 20, 100 << 20}
 	if testing.Short() {
-		sizes = []int64{1 << 20, 18 << 20}
+		sizes = []int64{1 << 18, 3 << 20}
 	}
 	var costs []int64
 	for _, size := range sizes {
