@@ -75,12 +75,12 @@ func (c *client) remove(ctx context.Context, a session.Address) error {
 
 // submit hands a message in. When it is not for the devices that the relay knows,
 // nothing of it is taken, and the answer is what the relay says about them.
-func (c *client) submit(ctx context.Context, me session.Address, id string, s *submission) ([]session.Difference, error) {
+func (c *client) submit(ctx context.Context, s *submission) ([]session.Difference, error) {
 	b, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
 	}
-	b, err = c.do(ctx, http.MethodPut, b, append(path("sent", me), id)...)
+	b, err = c.do(ctx, http.MethodPut, b, "sent", s.ID)
 	if !errors.Is(err, errDiffers) {
 		return nil, err
 	}
@@ -91,11 +91,15 @@ func (c *client) submit(ctx context.Context, me session.Address, id string, s *s
 	return said, nil
 }
 
-// mail returns what is in a mailbox, once there is something or it has waited
-// long enough.
-func (c *client) mail(ctx context.Context, me session.Address) ([]envelope, error) {
-	bag, err := fetch[mailbag](ctx, c, path("mail", me)...)
-	return bag.Mail, err
+// mail returns what is in a mailbox, once there is something, or the owner has other
+// devices than that, or it has waited long enough.
+func (c *client) mail(ctx context.Context, me session.Address, own string) (mailbag, error) {
+	return fetch[mailbag](ctx, c, append(path("mail", me), own)...)
+}
+
+// certificate returns one for a device that has published.
+func (c *client) certificate(ctx context.Context, me session.Address) (passport, error) {
+	return fetch[passport](ctx, c, path("pass", me)...)
 }
 
 // confirm says that a message is saved.

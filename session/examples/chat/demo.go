@@ -33,6 +33,7 @@ type play struct {
 	held    []*parcel            // late
 
 	sent, copies, read, twice, refused int
+	logged, named                      int // messages in the relay's log, and those whose sender is there, too
 	wrong                              []string
 
 	printing sync.Mutex
@@ -69,11 +70,11 @@ func demo(ctx context.Context, out io.Writer, peer string) error {
 
 func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 	p := &play{
-		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []delivery, 1),
+		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []delivery, 10),
 		devices: map[string][]string{"Ani": {"Ani"}, "Budi": {"Budi"}},
 		actors:  map[string]*actor{}, unread: map[string][]*parcel{},
 	}
-	p.relay = newRelay(func(what string) { p.print("    the relay sees: %s", what) })
+	p.relay = newRelay(p.log)
 	p.relay.post.deliver = func(mail []delivery) error {
 		select {
 		case p.posted <- mail:
@@ -85,7 +86,7 @@ func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 }
 
 func (p *play) perform() error {
-	p.print("A relay is at %s. It sees names, sizes and ciphertext.", p.url)
+	p.print("A relay is at %s. It sees whose mailbox a message is for, sizes and ciphertext.", p.url)
 	for _, name := range []string{"Ani", "Budi"} {
 		if err := p.start(name); err != nil {
 			return err
@@ -141,7 +142,7 @@ func (p *play) spawn(label string) (*actor, error) {
 		kind = p.peer
 	}
 	store := filepath.Join(p.dir, strings.ReplaceAll(label, "/", "-"))
-	a, err := startActor(p.ctx, label, "-relay", p.url, "-store", store, "-peer", kind)
+	a, err := startActor(p.ctx, label, "-relay", p.url, "-store", store, "-peer", kind, fmt.Sprintf("-unsealed=%t", p.unsealed()))
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +154,10 @@ func (p *play) spawn(label string) (*actor, error) {
 	}
 	return a, nil
 }
+
+// unsealed reports whether the relay is told who writes: the official library's
+// process neither seals nor opens.
+func (p *play) unsealed() bool { return p.peer == "official" }
 
 // act is one line of the script.
 func (p *play) act(l line) error {
@@ -188,6 +193,9 @@ func (p *play) say(l line, typed string) error {
 	mail, err := p.take()
 	if err != nil {
 		return err
+	}
+	for len(p.posted) > 0 { // copies for the writer's own
+		mail = append(mail, <-p.posted...)
 	}
 	var main *parcel
 	for _, m := range p.parcels(l, mail) {
@@ -254,48 +262,16 @@ func (p *play) happen(m *parcel, f fate) error {
 		return errors.Join(p.deliver(m, readEvent), p.deliver(m.again(), againEvent))
 	case forged:
 		p.print("    … and delivers another in its place first")
-		return errors.Join(p.deliver(m.forge(), askedEvent), p.deliver(m, readEvent), p.resend(m, againEvent))
+		if p.unsealed() { // somebody can be asked for it again
+			return errors.Join(p.deliver(m.forge(), askedEvent), p.deliver(m, readEvent), p.resend(m, againEvent))
+		}
+		return errors.Join(p.deliver(m.forge(), refusedEvent), p.deliver(m, readEvent))
 	case dies:
 		return p.kill(m)
 	case loses:
 		return p.lose(m)
 	}
 	return p.deliver(m, readEvent)
-}
-
-// lose delivers a message to someone who has lost the session.
-func (p *play) lose(m *parcel) error {
-	if err := p.actors[m.to].types("/lose " + owner(m.from)); err != nil {
-		return err
-	}
-	if _, err := p.expect(p.actors[m.to], noticeEvent); err != nil {
-		return err
-	}
-	p.print("    %s loses the sessions with %s", m.to, owner(m.from))
-	return errors.Join(p.deliver(m, askedEvent), p.resend(m, readEvent))
-}
-
-// resend delivers the request of someone who could not read a message, and then
-// what its sender sends again.
-func (p *play) resend(m *parcel, kind string) error {
-	request, err := p.take()
-	if err != nil {
-		return err
-	}
-	a := p.actors[m.from]
-	if err := p.relay.putMail(request); err != nil {
-		return err
-	}
-	if _, err := p.expect(a, resentEvent); err != nil {
-		return err
-	}
-	mail, err := p.take()
-	if err != nil {
-		return err
-	}
-	p.print("    %s has sent number %d again", m.from, m.number)
-	m.envelope = mail[0].envelope
-	return p.deliver(m, kind)
 }
 
 // pass lets the late messages come nearer.
@@ -397,6 +373,18 @@ func (p *play) count(m *parcel, e event) {
 	}
 }
 
+// log prints a line of the relay's log, and looks for who sent something in it.
+func (p *play) log(what string) {
+	p.print("    the relay sees: %s", what)
+	if sender, _, sent := strings.Cut(what, " to "); sent && strings.Contains(what, ", type ") {
+		p.printing.Lock()
+		defer p.printing.Unlock()
+		if p.logged++; sender != "somebody" {
+			p.named++
+		}
+	}
+}
+
 // end ends the processes. None has shown more than it was asked for.
 func (p *play) end() (err error) {
 	for _, a := range p.actors {
@@ -415,6 +403,13 @@ func (p *play) close() error {
 	if lost > 0 {
 		p.fail("%d copies were sent and not read", lost)
 	}
+	p.printing.Lock()
+	logged, named := p.logged, p.named
+	p.printing.Unlock()
+	if named > 0 && !p.unsealed() {
+		p.fail("the relay's log shows who sent %d messages", named)
+	}
+	p.print("\nthe relay's log shows %d messages, and of %d who sent them", logged, named)
 	p.print("\nsent %d in %d copies · read %d · lost %d · twice %d · refused %d", p.sent, p.copies, p.read, lost, p.twice, p.refused)
 	if len(p.wrong) > 0 {
 		return errors.New(strings.Join(p.wrong, "; "))

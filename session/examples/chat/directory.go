@@ -7,6 +7,7 @@ import (
 
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/x3dh"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // Bounds of the relay. Whoever would pass one is told errFull.
@@ -118,6 +119,16 @@ func (d *directory) remove(a session.Address) error {
 	}
 	d.people[a.User][a.Device].removed = true
 	return nil
+}
+
+// identity returns the identity key of a device.
+func (d *directory) identity(a session.Address) (keys.IdentityKey, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.here(a); err != nil {
+		return keys.IdentityKey{}, err
+	}
+	return d.people[a.User][a.Device].stock.IdentityKey, nil
 }
 
 // knows is nil for a device that published here and was not removed.

@@ -58,6 +58,12 @@ func (p *person) remove(ctx context.Context, device uint32) error {
 	if err := p.relay.remove(ctx, session.Address{User: p.me.User, Device: device}); err != nil {
 		return err
 	}
+	if err := p.device.Refresh(ctx, p.me.User); err != nil {
+		return err
+	}
+	if err := p.news(ctx); err != nil {
+		return err
+	}
 	p.screen.show(event{Kind: noticeEvent, Text: fmt.Sprintf("device %d is removed", device)})
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/sealed"
 )
 
 // Bounds of the mailboxes.
@@ -15,14 +16,21 @@ const (
 	maxBatch = 50   // messages in one answer
 )
 
-// An envelope is all that the relay knows of a message.
+// An envelope is all that the relay knows of a message. From is empty where that
+// is sealed.
 type envelope struct {
 	ID     string              `json:"id"` // the sender's choice; the same one is the same message
-	From   session.Address     `json:"from"`
+	From   session.Address     `json:"from,omitzero"`
 	SentAt time.Time           `json:"sentAt"` // by which a reader asks for it again
+	Taken  time.Time           `json:"taken"`  // by the relay; certificates have to be good then
 	Type   session.MessageType `json:"type"`
 	Bytes  []byte              `json:"bytes"` // ciphertext
+
+	by    *sealed.SenderCertificate // who sent it, once it is open
+	group []byte                    // what for, by the sender's word
 }
+
+func (e *envelope) message() *session.Message { return &session.Message{Type: e.Type, Bytes: e.Bytes} }
 
 // A mailroom keeps each message until its reader confirms it. Each device has a
 // mailbox.
@@ -70,6 +78,17 @@ func (m *mailroom) clear(a session.Address) {
 	b := m.box(a)
 	b.mail = nil
 	b.wake()
+}
+
+// wake makes all who wait for mail of a user look again.
+func (m *mailroom) wake(user string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for a, b := range m.boxes {
+		if a.User == user {
+			b.wake()
+		}
+	}
 }
 
 func (b *mailbox) wake() {

@@ -7,13 +7,17 @@
 // with its store in a file. They talk through the relay, which delivers late,
 // twice, and once what it forged. One of them is killed after a message was
 // decrypted and before it was saved; started again, it has the message, once.
-// Then one takes a second device, which shows what is written on the first; the
-// other loses the sessions, cannot read a message, asks for it again and reads
-// it; and the second device is removed, and gets nothing any more. The last line
+// All is sealed: the relay knows whose mailbox a message is for, and its log, which
+// the play prints, does not show who sent it. Then the two compare their safety
+// numbers, and one sends a picture, of which the relay sees a size, rounded up. One
+// takes a second device, which shows what is written on the first; the other loses
+// the sessions, cannot read a message, asks for it again and reads it; and the
+// second device is removed, and gets nothing any more. The last line
 // counts the messages sent, their copies for devices, and how many of these were
 // read, lost, read twice, and refused as forged; the program exits with 1 if one
 // is lost, or read twice or wrongly. With -peer official the second person is the
-// official library (package internal/interop says how to install it).
+// official library (package internal/interop says how to install it), and nothing is
+// sealed: its messages are as they are made, and the relay is told who writes.
 //
 // The same programs are there to chat with:
 //
@@ -23,11 +27,13 @@
 //	go run ./session/examples/chat -as budi -store ~/budi.store
 //
 // To read it, begin at outbox.go: it has what an app does with a Device to send
-// to all devices of somebody. person.go is what it does to receive, retry.go what
-// it does with what cannot be read, link.go how a second device is linked, and
-// client.go how a Device asks a server for devices and their keys. relay.go,
-// directory.go, postoffice.go, mailbox.go and board.go are that server; demo.go,
-// parcel.go and script.go the play.
+// to all devices of somebody. person.go is what it does to receive, seal.go how
+// envelopes are sealed and opened, retry.go what it does with what cannot be read,
+// safety.go how two people make sure that nobody is in between, files.go how a file
+// is sent, link.go how a second device is linked, and client.go how a Device asks a
+// server for devices and their keys. body.go is what is in a message. relay.go,
+// directory.go, postoffice.go, mailbox.go, certify.go, blobs.go and board.go are that
+// server; demo.go, scenes.go, parcel.go and script.go the play.
 package main
 
 import (
@@ -65,7 +71,7 @@ func main() {
 type options struct {
 	as, relay, store, peer string
 	device                 uint
-	json                   bool
+	json, unsealed         bool
 }
 
 func run(ctx context.Context, args []string) error {
@@ -84,6 +90,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&o.relay, "relay", "http://127.0.0.1:8080", "where the relay is")
 	f.StringVar(&o.store, "store", "", "file that keeps keys and messages; one is made if there is none")
 	f.StringVar(&o.peer, "peer", "gembok", "who the second person is, or with -as this one: gembok or official")
+	f.BoolVar(&o.unsealed, "unsealed", false, "tell the relay who writes, as is needed for people who use the official library here")
 	f.BoolVar(&o.json, "json", false, "show events as lines of JSON")
 	if f.Parse(args) != nil || f.NArg() > 0 || o.peer != "gembok" && o.peer != "official" {
 		return errUsage
@@ -115,7 +122,9 @@ func chat(ctx context.Context, o options, in io.Reader, out *os.File) error {
 		return err
 	}
 	defer done()
-	return newPerson(me, d, store, relay, s).chat(ctx, in, view.ask)
+	p := newPerson(me, d, store, relay, s)
+	p.open = o.unsealed
+	return p.chat(ctx, in, view.ask)
 }
 
 // chat runs p beside what is typed.

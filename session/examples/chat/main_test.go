@@ -29,7 +29,8 @@ const lastLine = "\nsent 38 in 47 copies · read 47 · lost 0 · twice 0 · refu
 // demoShows is what nobody should miss.
 var demoShows = []string{
 	"Ani/2 shows a code, and Ani types it into the first device",
-	"Ani did not know the devices of Ani: device 2 is new",
+	"Ani is told: Ani has a new device, number 2",
+	"somebody did not know the devices of Ani: device 2 is new",
 	"Ani/2 shows, too:  I have a laptop now, too.",
 	"Ani shows, too:  It does.",
 	"Budi cannot read that, and asks Ani for it again",
@@ -39,7 +40,8 @@ var demoShows = []string{
 	"the relay sees: somebody leaves a file, ",
 	"Budi has the same picture",
 	"the relay sees: Ani/2 is removed",
-	"Ani did not know the devices of Ani: device 2 is removed",
+	"somebody did not know the devices of Ani: device 2 is removed",
+	"the relay's log shows 49 messages, and of 0 who sent them",
 }
 
 func TestDemo(t *testing.T) {

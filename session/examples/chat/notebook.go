@@ -39,8 +39,9 @@ type note struct {
 	// Sealed is the ciphertext of one in the outbox, once there is one. It is
 	// sent as it is for as long as it takes: what was encrypted is never
 	// encrypted again, since a relay that was slow to answer may have it.
-	Sealed *submission `json:"sealed,omitempty"`
-	Again  bool        `json:"again,omitempty"` // sent before: it is in the history
+	Sealed []*submission `json:"sealed,omitempty"`
+	Until  time.Time     `json:"until,omitzero"`  // when its certificate expires; zero: it has none
+	Again  bool          `json:"again,omitempty"` // sent before: it is in the history
 
 	version uint64 // the record's; 0: not stored
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
@@ -87,13 +88,19 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 func (p *person) send(ctx context.Context, x *note) (err error) {
 	var s *session.Sending
 	for {
+		if !x.Until.IsZero() && time.Now().After(x.Until) {
+			x.Sealed = nil // nobody believes that certificate any more
+		}
+		if x.Sealed == nil && x.Again {
+			return p.notes.drop(ctx, x) // and so it was not asked for
+		}
 		if x.Sealed == nil {
 			if s, err = p.encrypt(ctx, x); err != nil {
 				return err
 			}
 		}
 		// What the relay says of other devices than it knows, it has not taken.
-		said, err := p.relay.submit(ctx, p.me, x.ID, x.Sealed)
+		said, err := p.submit(ctx, x)
 		switch {
 		case errors.Is(err, errRejected):
 			p.screen.show(event{Kind: troubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error()})
@@ -117,8 +124,17 @@ func (p *person) send(ctx context.Context, x *note) (err error) {
 	}
 }
 
+func (p *person) submit(ctx context.Context, x *note) ([]session.Difference, error) {
+	for _, part := range x.Sealed {
+		if said, err := p.relay.submit(ctx, part); err != nil || len(said) > 0 {
+			return said, err
+		}
+	}
+	return nil, nil
+}
+
 // encrypt encrypts a message for all devices of its reader, and for the other
-// ones of its writer.
+// ones of its writer, each in an envelope that does not say who that is.
 func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error) {
 	to := userOf(x.Peer)
 	if p.failed(x.Peer) { // the last time: encrypt no more for nothing
@@ -130,7 +146,11 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.device.Send(ctx, []string{to}, &session.Content{Body: body}, nil)
+	sealing, err := p.sealing(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.device.Send(ctx, []string{to}, &session.Content{Body: body}, sealing)
 	if err != nil {
 		return nil, err
 	}
@@ -138,20 +158,42 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 }
 
 // seal saves the ciphertexts of a message. A message waits until there is one
-// for each device.
-func (p *person) seal(ctx context.Context, x *note, s *session.Sending) error {
-	sealed := &submission{SentAt: s.SentAt, Lists: []string{userOf(x.Peer), p.me.User}}
-	for _, r := range s.Results {
-		if r.Err != nil {
-			return r.Err
+// for each device. Those for the own other devices are handed in apart: who gets
+// both would be who sent it. That they come at the same time, and from where, a
+// relay sees still.
+func (p *person) seal(ctx context.Context, x *note, s *session.Sending) (err error) {
+	if x.Until = (time.Time{}); !p.unsealed() {
+		if _, x.Until, err = p.sealer(ctx); err != nil {
+			return err
 		}
-		sealed.Letters = append(sealed.Letters, letter{r.To, r.RegistrationID, r.Message.Type, r.Message.Bytes})
 	}
-	if x.Again {
-		sealed.Lists = nil // to one device
+	others := &submission{ID: x.ID, SentAt: s.SentAt, From: p.signature(), Envelope: s.Envelope}
+	own := &submission{ID: newID(), SentAt: s.SentAt, From: p.signature()}
+	for _, r := range s.Results {
+		part := others
+		if r.To.User == p.me.User {
+			part = own
+		} else if !x.Again { // which is to one device
+			part.Lists = append(part.Lists, r.To.User)
+		}
+		switch {
+		case r.Err != nil:
+			return r.Err
+		case r.Message != nil: // else it is in the envelope
+			part.Letters = append(part.Letters, letter{r.To, r.RegistrationID, r.Message.Type, r.Message.Bytes})
+		}
 	}
-	x.Sealed = sealed
+	others.Lists = slices.Compact(others.Lists)
+	x.Sealed = slices.DeleteFunc([]*submission{others, own}, func(s *submission) bool { return s.Envelope == nil && s.Letters == nil })
 	return p.notes.save(ctx, kindOutbox, x) // after an error, this ciphertext never leaves; another will
+}
+
+// signature is who the relay is told is sending: nobody, where that is sealed.
+func (p *person) signature() session.Address {
+	if p.unsealed() {
+		return p.me
+	}
+	return session.Address{}
 }
 
 // sent is what there is to do when the relay has a message. What was sealed
@@ -178,6 +220,8 @@ func (p *person) sent(ctx context.Context, x *note, s *session.Sending) error {
 
 // news shows what changed in the device lists.
 func (p *person) news(ctx context.Context) error {
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	for e, err := range p.device.Events(ctx) {
 		if err != nil {
 			return err

@@ -16,6 +16,8 @@ import (
 
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/group"
+	"github.com/gembok-e2ee/gembok/session/sealed"
 	"github.com/gembok-e2ee/gembok/x3dh"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
@@ -53,6 +55,8 @@ type device interface {
 type person struct {
 	me     session.Address
 	device device
+	own    *session.Device // the device, unless it is the official library's
+	groups *group.Groups   // of it
 	notes  notebook
 	relay  *client
 	screen screen
@@ -61,6 +65,11 @@ type person struct {
 	published chan struct{} // closed once the relay knows this device
 	crash     atomic.Bool   // end after the next Decrypt, before anything is saved
 	due       time.Time     // when upkeep is; of receiveAll alone
+	siblings  string        // the devices of the owner, as the relay told; of receiveAll alone
+
+	passport credentials
+	open     bool       // say to the relay who writes
+	telling  sync.Mutex // held while events of the device are shown
 
 	mu      sync.Mutex
 	changed map[session.Address]keys.IdentityKey // keys that were shown and not accepted
@@ -68,11 +77,15 @@ type person struct {
 }
 
 func newPerson(me session.Address, d device, store keystore.Store, relay *client, s screen) *person {
-	return &person{
-		me: me, device: d, notes: notebook{store, "chat " + label(me)}, relay: relay, screen: s,
+	p := &person{
+		me: me, device: d, siblings: fmt.Sprint(me.Device), notes: notebook{store, "chat " + label(me)}, relay: relay, screen: s,
 		kick: make(chan struct{}, 1), published: make(chan struct{}),
 		changed: map[session.Address]keys.IdentityKey{}, said: map[string]string{},
 	}
+	if own, ok := d.(*session.Device); ok {
+		p.own, p.groups = own, group.New(own, nil)
+	}
+	return p
 }
 
 // settings are the policies of a device: it asks the relay who has which
@@ -164,6 +177,14 @@ func (p *person) publish(ctx context.Context) error {
 	if err := p.upload(ctx, pub); err != nil {
 		return err
 	}
+	if !p.unsealed() {
+		if err := p.certify(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.meet(ctx, p.siblings); err != nil { // now, and not when there is something to send
+		return err
+	}
 	select {
 	case <-p.published:
 	default:
@@ -207,11 +228,22 @@ func (p *person) receiveSome(ctx context.Context) error {
 	if err := p.upkeep(ctx); err != nil {
 		return err
 	}
-	mail, err := p.relay.mail(ctx, p.me)
+	if err := p.renew(ctx); err != nil {
+		return err
+	}
+	bag, err := p.relay.mail(ctx, p.me, p.siblings)
+	if errors.Is(err, errRemoved) {
+		p.resign()
+	}
 	if err != nil {
 		return err
 	}
-	for _, e := range mail {
+	if bag.Own != p.siblings {
+		if err := p.meet(ctx, bag.Own); err != nil {
+			return err
+		}
+	}
+	for _, e := range bag.Mail {
 		if err := p.receive(ctx, e); err != nil {
 			return err
 		}
@@ -219,20 +251,23 @@ func (p *person) receiveSome(ctx context.Context) error {
 	return nil
 }
 
+// meet takes note that the owner has other devices than before.
+func (p *person) meet(ctx context.Context, own string) error {
+	if err := p.device.Refresh(ctx, p.me.User); err != nil {
+		return err
+	}
+	p.siblings = own
+	return p.news(ctx)
+}
+
 // receive takes one message out of the mailbox. It is confirmed when it is
 // saved, when it was saved before, and when it can never be read, which its
 // sender is told. After any other error it stays, and comes again.
 func (p *person) receive(ctx context.Context, e envelope) error {
-	m := &session.Message{Type: e.Type, Bytes: e.Bytes}
-	if e.Type == session.TypePlaintext {
-		return p.resend(ctx, e, m)
-	}
-	err := error(session.ErrMalformed)
-	var r *session.Received
-	if validAddress(e.From) {
-		r, err = p.device.Decrypt(ctx, e.From, m, nil)
-	}
+	r, err := p.unseal(ctx, &e)
 	switch {
+	case err == nil && r == nil:
+		return p.resend(ctx, e)
 	case err == nil:
 		if e.Type == session.TypePreKey {
 			p.due = time.Time{} // a prekey is used up
@@ -245,7 +280,7 @@ func (p *person) receive(ctx context.Context, e envelope) error {
 		p.screen.show(event{Kind: againEvent, Peer: nameOf(e.From.User), Mail: e.ID})
 		err = nil
 	case unreadable(err):
-		err = p.refuse(ctx, e, m, err)
+		err = p.refuse(ctx, e, err)
 	}
 	if err != nil {
 		return err
@@ -258,7 +293,13 @@ func (p *person) receive(ctx context.Context, e envelope) error {
 // that was saved is not shown again: should it not have been shown at all, it
 // is in the history.
 func (p *person) keep(ctx context.Context, mail string, r *session.Received) error {
+	if len(r.Content.Body) == 0 { // it brought the key of a group
+		return p.device.Acknowledge(ctx, r)
+	}
 	b, err := parseBody(r.Content.Body)
+	if err == nil && !validAddress(r.From) {
+		err = errName
+	}
 	if err != nil { // whoever sent it, sent nonsense
 		p.screen.show(event{Kind: refusedEvent, Peer: nameOf(r.From.User), Mail: mail, Text: err.Error()})
 		return p.device.Acknowledge(ctx, r)
@@ -347,14 +388,15 @@ func unreadable(err error) bool {
 	if session.ReasonOf(err) != 0 { // another copy of it may be read
 		return true
 	}
-	for _, class := range []error{session.ErrMalformed, session.ErrVersion, session.ErrTooLarge, keys.ErrKey, keys.ErrZeroAgreement} {
+	for _, class := range []error{sealed.ErrSelfSend, session.ErrMalformed, session.ErrVersion, session.ErrTooLarge, keys.ErrKey, keys.ErrZeroAgreement} {
 		if errors.Is(err, class) {
 			return true
 		}
 	}
 	var reused *session.BaseKeyReusedError
 	var mismatch *session.IdentityMismatchError
-	return errors.As(err, &reused) || errors.As(err, &mismatch)
+	var certificate *sealed.CertificateError
+	return errors.As(err, &reused) || errors.As(err, &mismatch) || errors.As(err, &certificate)
 }
 
 // newID names a message.

@@ -334,6 +334,7 @@ func TestRefused(t *testing.T) {
 	r, ani, budi := twoPeople(t)
 	budi.arrives(t)
 	require.NoError(t, r.gives(t, budi1, mailOf("garbage")))
+	ani.open = true
 	ani.sends(t, "budi", "one")
 	first := r.relay.mail.boxes[budi1].mail[1]
 	// The relay says that it is somebody else's.
@@ -429,7 +430,7 @@ func TestUpkeep(t *testing.T) {
 	d, err := session.Create(t.Context(), store, session.Account{Address: budi1}, &session.Options{
 		Now:     func() time.Time { return now },
 		PreKeys: session.PreKeyPolicy{OneTime: 3, Low: 3},
-		Content: true,
+		Content: true, Directory: r.client,
 	})
 	require.NoError(t, err)
 	w := make(watch, 100)

@@ -10,19 +10,26 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/sealed"
 )
 
 // maxTaken bounds how many submissions the relay remembers to have taken.
 const maxTaken = 100000
 
-// A submission is a message as it comes to the relay: sealed for each device
-// that is to read it.
+// A submission is a message as it comes to the relay: encrypted for each device
+// that is to read it, and sealed, so that nobody but those can tell who sent it.
 type submission struct {
+	ID     string    `json:"id"` // the sender's choice; the same one is the same submission
 	SentAt time.Time `json:"sentAt"`
+	// From is the sender of what is not sealed, and empty else.
+	From session.Address `json:"from,omitzero"`
 	// Lists are the users whose devices must all be among the letters: whom the
-	// message is to, and the sender. There are none for a message to one device.
+	// message is to. There are none for a message to one device, nor for copies for
+	// the sender's own: that one of somebody's devices gets none would say who sent.
 	Lists   []string `json:"lists,omitempty"`
-	Letters []letter `json:"letters"`
+	Letters []letter `json:"letters,omitempty"`
+	// Envelope is for many devices at once, each of which gets a part of it.
+	Envelope []byte `json:"envelope,omitempty"`
 }
 
 // A letter is a message as one device is to get it.
@@ -48,11 +55,11 @@ type delivery struct {
 // A postOffice takes in submissions, each wholly or not at all.
 type postOffice struct {
 	mu      sync.Mutex
-	taken   map[string]bool             // submissions, by sender and ID
+	taken   map[string]bool             // submissions, by ID
 	deliver func(mail []delivery) error // relay.putMail, unless the demo stands in between
 }
 
-func (r *relay) send(req *http.Request, from session.Address) ([]byte, error) {
+func (r *relay) send(req *http.Request) ([]byte, error) {
 	body, err := read(req, maxSubmission)
 	if err != nil {
 		return nil, err
@@ -62,22 +69,24 @@ func (r *relay) send(req *http.Request, from session.Address) ([]byte, error) {
 	if json.Unmarshal(body, &s) != nil || !validID(id) {
 		return nil, errBad
 	}
+	if err := s.split(); err != nil {
+		return nil, err
+	}
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	r.post.mu.Lock()
 	defer r.post.mu.Unlock()
-	name := from.String() + "/" + id
-	if r.post.taken[name] {
+	if r.post.taken[id] {
 		return nil, nil // its answer was lost
 	}
-	if err := r.compare(from, &s); err != nil {
+	if err := r.compare(&s); err != nil {
 		return nil, err
 	}
 	var mail []delivery
 	for _, l := range s.Letters {
-		r.sees(fmt.Sprintf("%s to %s, type %d, %d bytes: %x…", label(from), label(l.To), l.Type, len(l.Bytes), l.Bytes[:min(16, len(l.Bytes))]))
-		mail = append(mail, delivery{l.To, envelope{ID: id, From: from, SentAt: s.SentAt, Type: l.Type, Bytes: l.Bytes}})
+		r.sees(fmt.Sprintf("%s to %s, type %d, %d bytes: %x…", s.sender(), label(l.To), l.Type, len(l.Bytes), l.Bytes[:min(16, len(l.Bytes))]))
+		mail = append(mail, delivery{l.To, envelope{ID: id, From: s.From, SentAt: s.SentAt, Taken: time.Now(), Type: l.Type, Bytes: l.Bytes}})
 	}
 	if err := r.post.deliver(mail); err != nil {
 		return nil, err
@@ -85,13 +94,41 @@ func (r *relay) send(req *http.Request, from session.Address) ([]byte, error) {
 	if len(r.post.taken) >= maxTaken {
 		clear(r.post.taken)
 	}
-	r.post.taken[name] = true
+	r.post.taken[id] = true
 	return nil, nil
+}
+
+// sender is what the relay knows of who sent it.
+func (s *submission) sender() string {
+	if s.From == (session.Address{}) {
+		return "somebody"
+	}
+	return label(s.From)
+}
+
+// split makes letters of an envelope for many.
+func (s *submission) split() error {
+	if s.Envelope == nil {
+		return nil
+	}
+	u, err := sealed.Split(s.Envelope)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBad, err)
+	}
+	for i := range u.Deliveries {
+		d := &u.Deliveries[i]
+		received := u.Received(d) // one for all devices of a user
+		for _, device := range d.Devices {
+			to := session.Address{User: d.User, Device: device.ID}
+			s.Letters = append(s.Letters, letter{to, device.RegistrationID, session.TypeSealed, received})
+		}
+	}
+	return nil
 }
 
 // check reports whether s is one at all.
 func (s *submission) check() error {
-	if len(s.Letters) == 0 {
+	if len(s.Letters) == 0 || s.From != (session.Address{}) && !validAddress(s.From) {
 		return errBad
 	}
 	named := map[session.Address]bool{}
@@ -118,8 +155,8 @@ func (r *relay) putMail(mail []delivery) error {
 }
 
 // compare returns a differsError when s is for other devices than it should be.
-func (r *relay) compare(from session.Address, s *submission) error {
-	if r.keys.knows(from) == errRemoved {
+func (r *relay) compare(s *submission) error {
+	if r.keys.knows(s.From) == errRemoved {
 		return errRemoved
 	}
 	users := slices.Clone(s.Lists)
@@ -130,16 +167,13 @@ func (r *relay) compare(from session.Address, s *submission) error {
 	var said []session.Difference
 	for _, user := range slices.Compact(users) {
 		list, err := r.keys.list(user)
-		if err != nil && user != from.User {
+		if err != nil {
 			return err
 		}
-		list = slices.DeleteFunc(list, func(d session.PeerDevice) bool {
-			return from == session.Address{User: user, Device: d.Device}
-		})
 		d := s.differs(user, list)
 		if len(d.Missing)+len(d.Stale)+len(d.Extra) > 0 {
 			said = append(said, d)
-			r.sees(fmt.Sprintf("%s did not know the devices of %s: %s", label(from), nameOf(user), words(&d)))
+			r.sees(fmt.Sprintf("%s did not know the devices of %s: %s", s.sender(), nameOf(user), words(&d)))
 		}
 	}
 	if len(said) > 0 {

@@ -114,8 +114,8 @@ func TestInteractive(t *testing.T) {
 	budi.types(t, "/to ani", "/who", "Halo, Ani!")
 	require.Equal(t, mine, budi.sees(t, "^ani: ([0-9a-f ]{71})$")[1])
 	ani.sees(t, "^budi: Halo, Ani!$")
-	relay.sees(t, "ani to budi, type 3")
-	relay.sees(t, "budi to ani, type 2")
+	relay.sees(t, "somebody to budi, type 6")
+	relay.sees(t, "somebody to ani, type 6")
 
 	budi.types(t, "/lose ani")
 	budi.sees(t, "^the sessions with ani are forgotten")
@@ -177,7 +177,7 @@ func TestInteractive(t *testing.T) {
 	ani.types(t, "see you")
 	require.NoError(t, ani.stdin.Close())
 	ani.ends(t)
-	relay.sees(t, "ani to budi, type 2")
+	relay.sees(t, "somebody to budi, type 6")
 }
 
 // Both are killed again and again at any moment. What was shown was shown once,

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
@@ -35,14 +36,16 @@ var (
 
 // A relay is the server between the people: a directory of their devices and
 // prekeys, and a mailbox for each device. It keeps all of it in memory, and sees
-// names, sizes and ciphertext.
+// whose mailbox a message is for, sizes and ciphertext; but not who sent it.
 //
 //	PUT    /keys/USER/DEVICE     publish prekeys: an x3dh.Publication
 //	GET    /keys/USER            the devices of someone: a list of session.PeerDevice
 //	GET    /keys/USER/DEVICE     take a prekey bundle: an x3dh.Bundle
 //	DELETE /keys/USER/DEVICE     remove a device
-//	PUT    /sent/USER/DEVICE/ID  send a message of this device: a submission; 409 and a list of session.Difference when it is not for the right devices
-//	GET    /mail/USER/DEVICE     read the mailbox: {"mail": [envelope…]}, when there is something, or after 25 s
+//	GET    /pass/USER/DEVICE     get a certificate that says who this device is: a passport
+//	PUT    /sent/ID              send a message, of nobody: a submission; 409 and a list of session.Difference when it is not for the right devices
+//	GET    /mail/USER/DEVICE     read the mailbox: a mailbag, when there is something, or after 25 s
+//	GET    /mail/USER/DEVICE/OWN the same, and at once when the owner's devices are not OWN: numbers with commas
 //	DELETE /mail/USER/DEVICE/ID  confirm that a message is saved
 //	PUT    /link/USER/WHAT       leave something for another device of one's own
 //	GET    /link/USER/WHAT       look whether it is there
@@ -51,13 +54,16 @@ var (
 //
 // Whatever goes wrong between a person and the relay, the same request again is
 // right: none of them does more when it comes twice, but that a bundle is
-// wasted. It asks nobody who they are; see directory.put.
+// wasted. It asks nobody who they are; see directory.put. A real one does where there
+// is a name in the path, and where there is none asks for something that only those
+// have whom the reader wants to hear from, against mail that nobody wants.
 type relay struct {
-	keys  directory
-	post  postOffice
-	mail  mailroom
-	links board
-	blobs blobs
+	keys   directory
+	post   postOffice
+	mail   mailroom
+	links  board
+	blobs  blobs
+	notary notary
 
 	sees func(what string) // is told what passes
 }
@@ -66,7 +72,7 @@ func newRelay(sees func(what string)) *relay {
 	r := &relay{
 		keys: directory{people: map[string]map[uint32]*shelf{}}, mail: mailroom{boxes: map[session.Address]*mailbox{}},
 		post: postOffice{taken: map[string]bool{}}, links: board{notes: map[string][]byte{}},
-		blobs: blobs{kept: map[string][]byte{}}, sees: sees,
+		blobs: blobs{kept: map[string][]byte{}}, notary: newNotary(), sees: sees,
 	}
 	r.post.deliver = r.putMail
 	return r
@@ -78,8 +84,10 @@ func (r *relay) handler() http.Handler {
 	mux.HandleFunc("GET /keys/{user}", answer(r.listDevices))
 	mux.HandleFunc("GET /keys/{user}/{device}", answer(r.takeBundle))
 	mux.HandleFunc("DELETE /keys/{user}/{device}", answer(r.removeDevice))
-	mux.HandleFunc("PUT /sent/{user}/{device}/{id}", answer(r.send))
+	mux.HandleFunc("GET /pass/{user}/{device}", answer(r.getPassport))
+	mux.HandleFunc("PUT /sent/{id}", anonymous(r.send))
 	mux.HandleFunc("GET /mail/{user}/{device}", answer(r.readMail))
+	mux.HandleFunc("GET /mail/{user}/{device}/{own}", answer(r.readMail))
 	mux.HandleFunc("DELETE /mail/{user}/{device}/{id}", answer(r.confirmMail))
 	mux.HandleFunc("PUT /link/{user}/{what}", answer(r.putLink))
 	mux.HandleFunc("GET /link/{user}/{what}", answer(r.getLink))
@@ -158,6 +166,7 @@ func (r *relay) putKeys(req *http.Request, a session.Address) ([]byte, error) {
 	isNew, err := r.keys.put(a, p)
 	if isNew {
 		r.mail.clear(a) // for the device that was here before
+		r.mail.wake(a.User)
 	}
 	if err == nil {
 		r.sees(fmt.Sprintf("%s publishes prekeys, %d and %d (KEM) of them one-time", label(a), len(p.PreKeys), len(p.KEMPreKeys)))
@@ -187,6 +196,7 @@ func (r *relay) removeDevice(_ *http.Request, a session.Address) ([]byte, error)
 		return nil, err
 	}
 	r.mail.clear(a)
+	r.mail.wake(a.User)
 	r.sees(label(a) + " is removed")
 	return nil, nil
 }
@@ -195,18 +205,49 @@ func (r *relay) readMail(req *http.Request, a session.Address) ([]byte, error) {
 	if err := r.keys.knows(a); err != nil {
 		return nil, err
 	}
+	list, err := r.keys.list(a.User)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(req.Context(), maxWait)
 	defer cancel()
+	if own := req.PathValue("own"); own != "" && own != numbers(list) {
+		cancel() // that is something to tell
+	}
 	mail := r.mail.wait(ctx, a)
 	if err := r.keys.knows(a); err != nil {
 		return nil, err // removed meanwhile
 	}
-	return json.Marshal(mailbag{mail})
+	list, err = r.keys.list(a.User)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(mailbag{mail, numbers(list)})
 }
 
-// A mailbag is the answer to a reader.
+// A mailbag is the answer to a reader. It says which devices the reader's owner
+// has, since nobody else tells: whose devices ought to get a copy of a message,
+// the relay does not know.
 type mailbag struct {
 	Mail []envelope `json:"mail"`
+	Own  string     `json:"own"`
+}
+
+// numbers are those of devices, with commas.
+func numbers(list []session.PeerDevice) string {
+	var out []string
+	for _, d := range list {
+		out = append(out, fmt.Sprint(d.Device))
+	}
+	return strings.Join(out, ",")
+}
+
+func (r *relay) getPassport(_ *http.Request, a session.Address) ([]byte, error) {
+	identity, err := r.keys.identity(a)
+	if err != nil {
+		return nil, err
+	}
+	return r.certify(a, identity, time.Now())
 }
 
 func (r *relay) confirmMail(req *http.Request, a session.Address) ([]byte, error) {

@@ -55,12 +55,21 @@ func publication(t *testing.T, a session.Address) *x3dh.Publication {
 	return p
 }
 
+// box reads a mailbox, as client.mail does.
+func (r *testRelay) box(ctx context.Context, a session.Address) ([]envelope, error) {
+	bag, err := fetch[mailbag](ctx, r.client, path("mail", a)...)
+	for i := range bag.Mail {
+		bag.Mail[i].Taken = time.Time{}
+	}
+	return bag.Mail, err
+}
+
 // gives hands a message in for one device, and returns an error also for a
 // difference.
 func (r *testRelay) gives(t *testing.T, to session.Address, e envelope) error {
 	t.Helper()
-	said, err := r.client.submit(t.Context(), e.From, e.ID, &submission{
-		SentAt: e.SentAt, Letters: []letter{{To: to, Type: e.Type, Bytes: e.Bytes}},
+	said, err := r.client.submit(t.Context(), &submission{
+		ID: e.ID, From: e.From, SentAt: e.SentAt, Letters: []letter{{To: to, Type: e.Type, Bytes: e.Bytes}},
 	})
 	if len(said) > 0 {
 		return errDiffers
@@ -172,33 +181,36 @@ func TestDeviceLists(t *testing.T) {
 	to := func(a session.Address, registration uint32) letter {
 		return letter{To: a, RegistrationID: registration, Type: session.TypeSignal, Bytes: []byte("x")}
 	}
-	submit := func(from session.Address, id string, letters ...letter) []session.Difference {
-		said, err := r.submit(t.Context(), from, id, &submission{Lists: []string{ani1.User, budi1.User}, Letters: letters})
+	submit := func(id string, letters ...letter) []session.Difference {
+		said, err := r.submit(t.Context(), &submission{ID: id, Lists: []string{budi1.User}, Letters: letters})
 		require.NoError(t, err)
 		return said
 	}
 	id1, id2 := pubs[budi1].RegistrationID, pubs[budi2].RegistrationID
 	require.Equal(t, []session.Difference{{User: budi1.User, Missing: []uint32{2}, Stale: []uint32{1}, Extra: []uint32{3}}},
-		submit(ani1, "a", to(budi1, id1%16380+1), to(deviceOf("budi", 3), id1)))
+		submit("a", to(budi1, id1%16380+1), to(deviceOf("budi", 3), id1)))
 	require.Empty(t, r.relay.mail.boxes[budi1].mail, "nothing of it is taken")
-	require.Empty(t, submit(ani1, "a", to(budi1, id1), to(budi2, id2)))
+	require.Empty(t, submit("a", to(budi1, id1), to(budi2, id2)))
 	require.Len(t, r.relay.mail.boxes[budi2].mail, 1)
-	require.Equal(t, []session.Difference{{User: ani1.User, Missing: []uint32{1}}}, submit(budi1, "b", to(budi2, id2)), "not the sender's own")
+	require.Equal(t, []session.Difference{{User: budi1.User, Missing: []uint32{1}}}, submit("b", to(budi2, id2)))
+	_, err = r.submit(t.Context(), &submission{ID: "b", Letters: []letter{to(budi2, id2)}})
+	require.NoError(t, err, "one device, and no list")
+	require.Len(t, r.relay.mail.boxes[budi2].mail, 2)
 
 	require.NoError(t, r.client.remove(t.Context(), budi2))
 	require.ErrorIs(t, r.client.remove(t.Context(), budi2), errRemoved)
 	require.ErrorIs(t, r.publish(t.Context(), budi2, pubs[budi2]), errRemoved, "it does not put itself back")
-	_, err = r.client.mail(t.Context(), budi2)
+	_, err = r.box(t.Context(), budi2)
 	require.ErrorIs(t, err, errRemoved)
 	_, err = r.Bundle(t.Context(), budi2)
 	require.ErrorIs(t, err, errRemoved)
-	_, err = r.submit(t.Context(), budi2, "c", &submission{Letters: []letter{to(ani1, 0)}})
+	_, err = r.submit(t.Context(), &submission{ID: "c", From: budi2, Letters: []letter{to(ani1, 0)}})
 	require.ErrorIs(t, err, errRemoved)
-	require.Empty(t, submit(ani1, "a", to(budi1, id1), to(budi2, id2)), "taken before")
-	require.Equal(t, []session.Difference{{User: budi1.User, Extra: []uint32{2}}}, submit(ani1, "d", to(budi1, id1), to(budi2, id2)))
+	require.Empty(t, submit("a", to(budi1, id1), to(budi2, id2)), "taken before")
+	require.Equal(t, []session.Difference{{User: budi1.User, Extra: []uint32{2}}}, submit("d", to(budi1, id1), to(budi2, id2)))
 	require.Empty(t, r.relay.mail.boxes[budi2].mail)
 	require.NoError(t, r.publish(t.Context(), budi2, publication(t, budi2)), "another installation")
-	require.Equal(t, []session.Difference{{User: budi1.User, Missing: []uint32{2}}}, submit(ani1, "d", to(budi1, id1)))
+	require.Equal(t, []session.Difference{{User: budi1.User, Missing: []uint32{2}}}, submit("d", to(budi1, id1)))
 }
 
 // A reader who waits is told at once that the device is removed.
@@ -207,7 +219,7 @@ func TestRemovedWhileReading(t *testing.T) {
 	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.client.mail(t.Context(), budi1)
+		_, err := r.box(t.Context(), budi1)
 		done <- err
 	}()
 	require.NoError(t, r.client.remove(t.Context(), budi1))
@@ -241,7 +253,7 @@ func mailOf(id string) envelope {
 func TestMailbox(t *testing.T) {
 	r := newTestRelay(t)
 	require.ErrorIs(t, r.gives(t, budi1, mailOf("a")), errUnknown)
-	_, err := r.client.mail(t.Context(), budi1)
+	_, err := r.box(t.Context(), budi1)
 	require.ErrorIs(t, err, errUnknown)
 	require.ErrorIs(t, r.confirm(t.Context(), budi1, "a"), errUnknown)
 	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
@@ -250,14 +262,14 @@ func TestMailbox(t *testing.T) {
 		require.NoError(t, r.gives(t, budi1, mailOf(id)))
 	}
 	for range 2 { // unconfirmed mail comes again
-		mail, err := r.client.mail(t.Context(), budi1)
+		mail, err := r.box(t.Context(), budi1)
 		require.NoError(t, err)
 		require.Equal(t, []envelope{mailOf("b"), mailOf("a"), mailOf("c")}, mail)
 	}
 	for _, id := range []string{"a", "a", "unknown"} {
 		require.NoError(t, r.confirm(t.Context(), budi1, id))
 	}
-	mail, err := r.client.mail(t.Context(), budi1)
+	mail, err := r.box(t.Context(), budi1)
 	require.NoError(t, err)
 	require.Equal(t, []envelope{mailOf("b"), mailOf("c")}, mail)
 }
@@ -270,7 +282,7 @@ func TestMailboxBounds(t *testing.T) {
 	}
 	require.NoError(t, r.gives(t, budi1, mailOf("0")))
 	require.ErrorIs(t, r.gives(t, budi1, mailOf("more")), errFull)
-	mail, err := r.client.mail(t.Context(), budi1)
+	mail, err := r.box(t.Context(), budi1)
 	require.NoError(t, err)
 	require.Len(t, mail, maxBatch)
 	require.Equal(t, mailOf("0"), mail[0])
@@ -313,7 +325,7 @@ func TestMailboxWaits(t *testing.T) {
 func TestRelayBadInput(t *testing.T) {
 	r := newTestRelay(t)
 	require.NoError(t, r.publish(t.Context(), budi1, publication(t, budi1)))
-	b, err := json.Marshal(&submission{SentAt: mailOf("a").SentAt, Letters: []letter{{To: budi1, Type: session.TypeSignal, Bytes: mailOf("a").Bytes}}})
+	b, err := json.Marshal(&submission{SentAt: mailOf("a").SentAt, From: ani1, Letters: []letter{{To: budi1, Type: session.TypeSignal, Bytes: mailOf("a").Bytes}}})
 	require.NoError(t, err)
 	good := string(b)
 	change := func(old, new string) string {
@@ -326,29 +338,34 @@ func TestRelayBadInput(t *testing.T) {
 		method, path, body string
 		status             int
 	}{
-		{"PUT", "/sent/" + ani + "/1/a", good, 200},
-		{"PUT", "/sent/" + ani + "/1/b", "", 400},
-		{"PUT", "/sent/" + ani + "/1/b", "{", 400},
-		{"PUT", "/sent/" + ani + "/1/b", "[]", 400},
-		{"PUT", "/sent/" + ani + "/1/b", "null", 400},
-		{"PUT", "/sent/" + ani + "/1/b", "{}", 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(`"type":2`, `"type":256`), 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(`"bytes":"`, `"bytes":"*`), 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(budi, "budi"), 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(budi, ""), 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(`"Device":1`, `"Device":128`), 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(`"Device":1`, `"Device":-1`), 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(one, one+","+one), 400}, // twice to one device
-		{"PUT", "/sent/" + ani + "/1/b", change(one, ""), 400},
-		{"PUT", "/sent/" + ani + "/1/b", change(`"Device":1`, `"Device":2`), 409},
-		{"PUT", "/sent/" + ani + "/1/b", change(budi, citra), 404},
-		{"PUT", "/sent/" + ani + "/1/b", change(`"letters"`, `"lists":["`+citra+`"],"letters"`), 404},
-		{"PUT", "/sent/" + ani + "/1/A", good, 400},
-		{"PUT", "/sent/" + ani + "/1/%1b", good, 400},
-		{"PUT", "/sent/" + ani + "/0/b", good, 400},
-		{"PUT", "/sent/" + ani + "/128/b", good, 400},
-		{"PUT", "/sent/ani/1/b", good, 400},
-		{"PUT", "/sent/" + ani + "/1/b", strings.Repeat(" ", maxSubmission+1), 413},
+		{"PUT", "/sent/a", good, 200},
+		{"PUT", "/sent/b", "", 400},
+		{"PUT", "/sent/b", "{", 400},
+		{"PUT", "/sent/b", "[]", 400},
+		{"PUT", "/sent/b", "null", 400},
+		{"PUT", "/sent/b", "{}", 400},
+		{"PUT", "/sent/b", change(`"type":2`, `"type":256`), 400},
+		{"PUT", "/sent/b", change(`"bytes":"`, `"bytes":"*`), 400},
+		{"PUT", "/sent/b", change(budi, "budi"), 400},
+		{"PUT", "/sent/b", change(budi, ""), 400},
+		{"PUT", "/sent/b", change(one, strings.Replace(one, `"Device":1`, `"Device":128`, 1)), 400},
+		{"PUT", "/sent/b", change(one, strings.Replace(one, `"Device":1`, `"Device":-1`, 1)), 400},
+		{"PUT", "/sent/b", change(one, one+","+one), 400}, // twice to one device
+		{"PUT", "/sent/b", change(one, ""), 400},
+		{"PUT", "/sent/b", change(one, strings.Replace(one, `"Device":1`, `"Device":2`, 1)), 409},
+		{"PUT", "/sent/b", change(budi, citra), 404},
+		{"PUT", "/sent/b", change(`"letters"`, `"lists":["`+citra+`"],"letters"`), 404},
+		{"PUT", "/sent/A", good, 400},
+		{"PUT", "/sent/%1b", good, 400},
+		{"PUT", "/sent/b", change(ani, "ani"), 400},
+		{"PUT", "/sent/b", change(`"Device":1`, `"Device":0`), 400},
+		{"PUT", "/sent/b", change(`"letters"`, `"envelope":"","letters"`), 400},
+		{"PUT", "/sent/b", change(`"letters"`, `"envelope":"IwA=","letters"`), 400},
+		{"GET", "/pass/" + citra + "/1", "", 404},
+		{"GET", "/pass/citra/1", "", 400},
+		{"PUT", "/file/A", "x", 400},
+		{"GET", "/file/a", "", 404},
+		{"PUT", "/sent/b", strings.Repeat(" ", maxSubmission+1), 413},
 		{"GET", "/mail/%ff/1", "", 400},
 		{"GET", "/mail/" + budi + "/1x", "", 400},
 		{"GET", "/mail/" + citra + "/1", "", 404},
@@ -370,7 +387,7 @@ func TestRelayBadInput(t *testing.T) {
 		require.NoError(t, res.Body.Close())
 		require.Equal(t, c.status, res.StatusCode, "%s %s %.40s", c.method, c.path, c.body)
 	}
-	mail, err := r.client.mail(t.Context(), budi1)
+	mail, err := r.box(t.Context(), budi1)
 	require.NoError(t, err)
 	require.Equal(t, []envelope{mailOf("a")}, mail)
 }
@@ -378,7 +395,7 @@ func TestRelayBadInput(t *testing.T) {
 // FuzzRelay sends the relay anything; it answers, and never with an error of
 // its own.
 func FuzzRelay(f *testing.F) {
-	f.Add("PUT", "sent", "ani", "1/a", []byte(`{"sentAt":"2026-01-01T00:00:00Z","letters":[{"to":{"User":"`+budi1.User+`","Device":1},"type":2,"bytes":"AA=="}]}`))
+	f.Add("PUT", "sent", "", "", []byte(`{"sentAt":"2026-01-01T00:00:00Z","letters":[{"to":{"User":"`+budi1.User+`","Device":1},"type":2,"bytes":"AA=="}]}`))
 	f.Add("PUT", "keys", "budi", "1", []byte{8, 1, 16, 1})
 	f.Add("DELETE", "mail", "budi", "1/a", []byte(nil))
 	f.Add("PUT", "link", "budi", "key", []byte{1})
@@ -389,6 +406,9 @@ func FuzzRelay(f *testing.F) {
 		cancel() // nobody waits for mail
 		req := httptest.NewRequest("GET", "/", bytes.NewReader(body)).WithContext(ctx)
 		req.Method, req.URL.Path = method, "/"+what+"/"+userOf(name)+"/"+rest
+		if rest == "" {
+			req.URL.Path = "/" + what + "/a"
+		}
 		res := httptest.NewRecorder()
 		r.handler().ServeHTTP(res, req)
 		require.Less(t, res.Code, 500)

@@ -5,22 +5,37 @@ import (
 	"errors"
 
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/sealed"
 )
 
 // refuse shows a message that cannot be read, and asks its sender for it again
 // where that may help: the request goes to the device that sent it, and needs no
 // session.
-func (p *person) refuse(ctx context.Context, e envelope, m *session.Message, cause error) error {
-	request, err := p.device.RequestRetry(ctx, e.From, m, e.SentAt, cause)
+func (p *person) refuse(ctx context.Context, e envelope, cause error) error {
+	if !validAddress(e.From) { // nobody is known to have sent anything
+		return p.ignore(e, cause)
+	}
+	request, err := p.device.RequestRetry(ctx, e.From, e.message(), e.SentAt, cause)
 	if errors.Is(err, session.ErrNoRetry) || unreadable(err) {
 		return p.ignore(e, cause)
 	}
 	if err != nil {
 		return err
 	}
-	said, err := p.relay.submit(ctx, p.me, "again-"+e.ID, &submission{
-		SentAt: e.SentAt, Letters: []letter{{To: e.From, Type: request.Type, Bytes: request.Bytes}},
-	})
+	if e.by != nil { // it came sealed, and so does the answer
+		sender, _, err := p.sealer(ctx)
+		if err != nil {
+			return err
+		}
+		if request, err = sender.Seal(e.by.Claims().Identity, request, sealed.HintImplicit, e.group); err != nil {
+			return p.ignore(e, err)
+		}
+	}
+	part := &submission{ID: newID(), SentAt: e.SentAt, Letters: []letter{{To: e.From, Type: request.Type, Bytes: request.Bytes}}}
+	if e.by == nil {
+		part.From = p.me
+	}
+	said, err := p.relay.submit(ctx, part)
 	switch {
 	case len(said) > 0 || errors.Is(err, errRejected) || errors.Is(err, errUnknown): // nobody to ask
 		return p.ignore(e, cause)
@@ -35,8 +50,8 @@ func (p *person) refuse(ctx context.Context, e envelope, m *session.Message, cau
 // ciphertext that they can read. It is in the outbox before the request is
 // confirmed. What is no longer kept, or asked for too often, is not sent again; an
 // answer that was made and not saved is given again when the request comes again.
-func (p *person) resend(ctx context.Context, e envelope, m *session.Message) error {
-	s, err := p.device.Resend(ctx, e.From, m)
+func (p *person) resend(ctx context.Context, e envelope) error {
+	s, err := p.answer(ctx, e)
 	switch {
 	case err == nil && s.Results[0].Err == nil:
 		err = p.seal(ctx, &note{ID: newID(), At: s.SentAt, Peer: nameOf(e.From.User), Again: true}, s)
@@ -53,6 +68,25 @@ func (p *person) resend(ctx context.Context, e envelope, m *session.Message) err
 		return err // and the request comes again
 	}
 	return p.relay.confirm(ctx, p.me, e.ID)
+}
+
+// answer makes the message again, and seals it if the request was.
+func (p *person) answer(ctx context.Context, e envelope) (*session.Sending, error) {
+	var s *session.Sending
+	var err error
+	if p.groups != nil {
+		s, err = p.groups.Resend(ctx, e.From, e.message())
+	} else {
+		s, err = p.device.Resend(ctx, e.From, e.message())
+	}
+	if err != nil || p.unsealed() {
+		return s, err
+	}
+	sender, _, err := p.sealer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, sender.SealAll(sealed.HintResendable, e.group)(s)
 }
 
 // ignore shows a message that nothing comes of.

@@ -14,7 +14,7 @@ import (
 
 // link links a second device of a person by the first.
 func (p *play) link(label string) error {
-	second := label + "/2"
+	first, second := p.actors[label], label+"/2"
 	a, err := p.spawn(second)
 	if err != nil {
 		return err
@@ -24,12 +24,17 @@ func (p *play) link(label string) error {
 		return err
 	}
 	p.print("    %s shows a code, and %s types it into the first device: %s", second, label, printable(e.Text))
-	if err := p.actors[label].types("/link " + e.Text); err != nil {
+	if err := first.types("/link " + e.Text); err != nil {
 		return err
 	}
 	if _, err := a.expect(readyEvent); err != nil {
 		return err
 	}
+	e, err = first.expect(newsEvent)
+	if err != nil {
+		return err
+	}
+	p.print("    %s is told: %s", label, printable(e.Peer+" "+e.Text))
 	p.devices[label] = append(p.devices[label], second)
 	return a.types("/to " + other(label))
 }
@@ -47,6 +52,41 @@ func (p *play) remove(label string) error {
 	p.devices[label] = []string{label}
 	_, err := p.expect(p.actors[label+"/2"], removedEvent)
 	return err
+}
+
+// lose delivers a message to someone who has lost the session.
+func (p *play) lose(m *parcel) error {
+	if err := p.actors[m.to].types("/lose " + owner(m.from)); err != nil {
+		return err
+	}
+	if _, err := p.expect(p.actors[m.to], noticeEvent); err != nil {
+		return err
+	}
+	p.print("    %s loses the sessions with %s", m.to, owner(m.from))
+	return errors.Join(p.deliver(m, askedEvent), p.resend(m, readEvent))
+}
+
+// resend delivers the request of someone who could not read a message, and then
+// what its sender sends again.
+func (p *play) resend(m *parcel, kind string) error {
+	request, err := p.take()
+	if err != nil {
+		return err
+	}
+	a := p.actors[m.from]
+	if err := p.relay.putMail(request); err != nil {
+		return err
+	}
+	if _, err := p.expect(a, resentEvent); err != nil {
+		return err
+	}
+	mail, err := p.take()
+	if err != nil {
+		return err
+	}
+	p.print("    %s has sent number %d again", m.from, m.number)
+	m.envelope = mail[0].envelope
+	return p.deliver(m, kind)
 }
 
 // compare lets two people compare their safety numbers: each shows it, and gives

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/sealed"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// kindRoot are records of the roots that the relay has told.
+const kindRoot = "root"
+
+// Credentials are what a person needs to write to others so that the relay does
+// not know who does, and to believe who wrote.
+type credentials struct {
+	mu       sync.Mutex
+	sender   *sealed.Sender
+	until    time.Time // when its certificate expires
+	receiver *sealed.Receiver
+}
+
+// certify gets a certificate, and the root that those of others are held against.
+// It is done when the device publishes its prekeys, and again when half of the
+// time is over: not when it has something to send, which would tell who sends.
+func (p *person) certify(ctx context.Context) error {
+	got, err := p.relay.certificate(ctx, p.me)
+	if err != nil {
+		return err
+	}
+	root, err := keys.ParseVerifyKey(got.Root)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNonsense, err)
+	}
+	c, err := sealed.ParseSenderCertificate(got.Certificate)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNonsense, err)
+	}
+	sender, err := sealed.NewSender(p.own.IdentityKeyPair(), c, nil)
+	if claims := c.Claims(); err != nil || claims.User != p.me.User || claims.Device != p.me.Device {
+		return fmt.Errorf("%w: a certificate of somebody else", errNonsense)
+	}
+	roots, err := p.notes.addRoot(ctx, root)
+	if err != nil {
+		return err
+	}
+	p.passport.mu.Lock()
+	defer p.passport.mu.Unlock()
+	p.passport.sender, p.passport.until = sender, c.Claims().Expires
+	p.passport.receiver = sealed.NewReceiver(p.own, p.groups, &sealed.Trust{Roots: roots, Cache: 100}, nil)
+	return nil
+}
+
+// renew is certify when it is time.
+func (p *person) renew(ctx context.Context) error {
+	p.passport.mu.Lock()
+	fresh := p.passport.sender != nil && time.Until(p.passport.until) > goodFor/2
+	p.passport.mu.Unlock()
+	if fresh || p.unsealed() {
+		return nil
+	}
+	return p.certify(ctx)
+}
+
+// resign gives the certificate up, of a device that was removed.
+func (p *person) resign() {
+	p.passport.mu.Lock()
+	defer p.passport.mu.Unlock()
+	p.passport.sender = nil
+}
+
+// unsealed reports whether this person says to the relay who writes: the official
+// library in this demo, and whoever talks with it.
+func (p *person) unsealed() bool { return p.own == nil || p.open }
+
+// sealer returns what seals, and until when others believe it.
+func (p *person) sealer(ctx context.Context) (*sealed.Sender, time.Time, error) {
+	p.passport.mu.Lock()
+	sender, until := p.passport.sender, p.passport.until
+	p.passport.mu.Unlock()
+	if sender != nil && time.Until(until) > 0 {
+		return sender, until, nil
+	}
+	if err := p.certify(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
+	p.passport.mu.Lock()
+	defer p.passport.mu.Unlock()
+	return p.passport.sender, p.passport.until, nil
+}
+
+// sealing returns the options by which a message to a group, or to people, is
+// sealed within the operation that encrypts it.
+func (p *person) sealing(ctx context.Context, group string) (*session.SendOptions, error) {
+	o := &session.SendOptions{Group: group}
+	if p.unsealed() {
+		return o, nil
+	}
+	sender, _, err := p.sealer(ctx)
+	if err == nil {
+		o.Seal = sender.SealAll(sealed.HintResendable, []byte(group))
+	}
+	return o, err
+}
+
+// unseal opens an envelope and decrypts what is inside, or what came without one.
+// It fills in what the relay did not know: e then says who wrote, and what. Where
+// that is a request to send something again, there is no Received.
+func (p *person) unseal(ctx context.Context, e *envelope) (*session.Received, error) {
+	if e.Type != session.TypeSealed {
+		return p.decrypt(ctx, e)
+	}
+	got, err := p.openOnce(ctx, e)
+	if bad := (*sealed.CertificateError)(nil); errors.As(err, &bad) { // of a root that is not known here yet?
+		if err := p.certify(ctx); err != nil {
+			return nil, err
+		}
+		got, err = p.openOnce(ctx, e)
+	}
+	if got == nil {
+		return nil, err
+	}
+	e.From, e.Type, e.Bytes, e.by, e.group = got.From, got.Type, got.Inner.Bytes, got.Sender, got.Group
+	if err == nil && !validAddress(e.From) {
+		err = session.ErrMalformed
+	}
+	return got.Received, err
+}
+
+func (p *person) openOnce(ctx context.Context, e *envelope) (*sealed.Received, error) {
+	p.passport.mu.Lock()
+	receiver := p.passport.receiver
+	p.passport.mu.Unlock()
+	if receiver == nil && p.own == nil {
+		return nil, session.ErrMalformed
+	}
+	if receiver == nil {
+		if err := p.certify(ctx); err != nil {
+			return nil, err
+		}
+		return p.openOnce(ctx, e)
+	}
+	return receiver.Open(ctx, e.Bytes, e.Taken, nil)
+}
+
+func (p *person) decrypt(ctx context.Context, e *envelope) (*session.Received, error) {
+	m := e.message()
+	switch {
+	case !validAddress(e.From):
+		return nil, session.ErrMalformed
+	case m.Type == session.TypePlaintext:
+		return nil, nil
+	case p.groups != nil:
+		return p.groups.Decrypt(ctx, e.From, m, nil)
+	}
+	return p.device.Decrypt(ctx, e.From, m, nil)
+}
+
+// addRoot stores a root, and returns all that the relay ever told: it may have
+// started anew, and what was sealed before is believed still.
+func (n *notebook) addRoot(ctx context.Context, root keys.VerifyKey) (roots []keys.VerifyKey, err error) {
+	known := false
+	for rec, err := range n.store.List(ctx, n.scope, kindRoot, "") {
+		if err != nil {
+			return nil, err
+		}
+		if k, err := keys.ParseVerifyKey(rec.Value); err == nil {
+			roots, known = append(roots, k), known || k.Equal(root)
+		}
+	}
+	if known {
+		return roots, nil
+	}
+	b := root.Bytes()
+	_, err = n.store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: n.key(kindRoot, fmt.Sprintf("%x", b)), Value: b})
+	return append(roots, root), err
+}
