@@ -38,7 +38,8 @@ func ParseServerCertificate(b []byte) (*ServerCertificate, error) {
 	return &ServerCertificate{raw: b, body: outer.Body, signature: outer.Signature, id: inner.ID, key: key}, nil
 }
 
-// IssueServerCertificate signs a server's key with that of a trust root.
+// IssueServerCertificate signs a server's key with that of a trust root. Of the
+// zero key it makes a certificate that cannot be read.
 func IssueServerCertificate(root *keys.SigningKey, id uint32, key keys.VerifyKey) *ServerCertificate {
 	body := wire.AppendServerCertificate(nil, &wire.ServerCertificate{ID: id, Key: key.Bytes()})
 	c := &ServerCertificate{body: body, signature: root.Sign(body), id: id, key: key}

@@ -226,6 +226,28 @@ func TestSS_09_DerivedKey(t *testing.T) {
 	require.ErrorIs(t, err, session.ErrAuth)
 }
 
+// A sender who makes an envelope with another E than that of M, all else in
+// order: the same E in another encoding, plus a point of small order, or any.
+func TestSS_09_SenderTweaks(t *testing.T) {
+	i, alice, bob := newIssuer(1), pair(t, 0x33), pair(t, 0x44)
+	o, c := sealed.NewOpener(bob, i.trust(), nil), i.issue(t, nil)
+	open := func(private *keys.PrivateKey, public []byte) error {
+		e, err := keys.ParsePublicKey(public)
+		require.NoError(t, err)
+		_, err = o.Open(sealed.SealTweaked(t, alice, private, e, c, bob.Public()), expires)
+		return err
+	}
+	right := sealed.EphemeralV2().Bytes()
+	require.NoError(t, open(nil, right))
+	require.ErrorIs(t, open(nil, testutil.TopBit(right)), session.ErrAuth)
+	b, torsioned := testutil.TorsionedKeys()
+	private, err := keys.NewPrivateKey(b)
+	require.NoError(t, err)
+	for _, e := range append(torsioned, private.PublicKey().Bytes()) {
+		require.ErrorIs(t, open(private, e), session.ErrAuth)
+	}
+}
+
 // Low-order keys: the ephemeral one, the sender's, the recipient's.
 func TestKA_01_SealedLowOrder(t *testing.T) {
 	l := letterOf(t, session.TypeSignal, 0, nil)

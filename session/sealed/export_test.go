@@ -168,3 +168,25 @@ func (r *Recent) Overwritten(limit int) bool {
 	r.r.put(limit, -1, -1)
 	return &old[0] != &r.r.slots[0] && old[0] == slot[int, int]{}
 }
+
+// SealTweaked makes an envelope of version 2 in which E does not come from M: the
+// agreement is made with private, and public is said to be its key. All else is
+// right.
+func SealTweaked(t testing.TB, from *keys.IdentityKeyPair, private *keys.PrivateKey, public keys.PublicKey, c *SenderCertificate, to keys.IdentityKey) []byte {
+	shared, err := from.Agree(to.PublicKey())
+	require.NoError(t, err)
+	x := newV2(&[32]byte{1, 2, 3})
+	if private != nil {
+		x.ephemeral = private
+	}
+	x.public = public
+	key, err := x.key(from.Public(), to, &shared)
+	require.NoError(t, err)
+	return wire.AppendSealedReceived(nil, &key, x.appendShared(nil, &wire.SealedContent{Type: wire.TypeSignal, Certificate: c.raw}))
+}
+
+// EphemeralV2 is the E of SealTweaked that is right.
+func EphemeralV2() keys.PublicKey { return newV2(&[32]byte{1, 2, 3}).public }
+
+// CheckSent is checkSent.
+func CheckSent(size int) error { return checkSent(size) }

@@ -277,6 +277,12 @@ func manyRecipients(t testing.TB, n int) (out []sealed.Recipient) {
 	return out
 }
 
+// What is sent can be read.
+func TestSIZ_01_SentForm(t *testing.T) {
+	require.ErrorIs(t, sealed.CheckSent(wire.MaxSealedSent), session.ErrTooLarge)
+	require.NoError(t, sealed.CheckSent(wire.MaxSealedSent-8))
+}
+
 // However many cores there are, the same comes out of the same coins.
 func TestSealManyCores(t *testing.T) {
 	s, m, coins := sender(t, "sender_cert_string"), &session.Message{Type: session.TypeSignal}, [32]byte{1}

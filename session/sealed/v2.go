@@ -2,6 +2,7 @@ package sealed
 
 import (
 	"crypto/subtle"
+	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/gcmsiv"
 	"github.com/gembok-e2ee/gembok/internal/kdf"
@@ -93,14 +94,15 @@ func tagV2(shared *[32]byte, e keys.PublicKey, c *[32]byte, from, to keys.Identi
 }
 
 // sharedSize is the length of what appendShared appends.
-func sharedSize(c *wire.SealedContent) int { return 32 + c.Size() + 16 }
+func sharedSize(c *wire.SealedContent) int { return 32 + c.Size() + gcmsiv.Overhead }
 
 // appendShared appends E ‖ body, which is the same for all recipients.
 func (x *v2) appendShared(dst []byte, c *wire.SealedContent) []byte {
 	var public [33]byte
 	dst = append(dst, x.public.Append(public[:0])[1:]...)
-	content := wire.AppendSealedContent(make([]byte, 0, c.Size()), c)
-	return gcmsiv.Seal(dst, &x.body, new([12]byte), content, nil)
+	start := len(dst)
+	dst = wire.AppendSealedContent(slices.Grow(dst, c.Size()+gcmsiv.Overhead), c)
+	return gcmsiv.Seal(dst[:start], &x.body, new([12]byte), dst[start:], nil) // in its place
 }
 
 // openV2 opens an envelope of version 2; the order of checks is that of Section
