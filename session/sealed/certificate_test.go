@@ -108,6 +108,7 @@ func TestSS_02_Expiry(t *testing.T) {
 		c := parsed(t, signed(b, i.key.Sign(b)))
 		require.NoError(t, i.trust().Verify(c, time.UnixMilli(math.MaxInt64)))
 		require.Equal(t, int64(math.MaxInt64), c.Claims().Expires.UnixMilli())
+		refused(t, i.trust(), c, time.UnixMilli(-1), "expired")
 	}
 }
 
