@@ -123,15 +123,17 @@ func TestSenderCache(t *testing.T) {
 	s, err := sealed.NewSender(alice, i.issue(t, nil), &sealed.Options{Cache: 2})
 	require.NoError(t, err)
 	o := sealed.NewOpener(bob, i.trust(), nil)
-	for range 3 {
+	for n := range 3 {
+		require.Equal(t, n == 0, s.Fresh(bob.Public()))
 		b, err := s.Seal(bob.Public(), &session.Message{Type: session.TypeSignal}, 0, nil)
 		require.NoError(t, err)
 		_, err = o.Open(b.Bytes, expires)
 		require.NoError(t, err)
-		n, kept := s.Kept(bob.Public())
+		size, kept := s.Kept(bob.Public())
 		require.True(t, kept)
-		require.Equal(t, 1, n)
+		require.Equal(t, 1, size)
 	}
+	require.False(t, s.Fresh(bob.Public()))
 	_, err = s.SealMany(manyRecipients(t, 20), nil, &session.Message{Type: session.TypeSignal}, 0, nil)
 	require.NoError(t, err)
 	n, _ := s.Kept(bob.Public())

@@ -128,6 +128,12 @@ func (o *Opener) Kept(peer keys.IdentityKey) (n int, kept bool) { return o.agree
 // Kept is the same of a Sender.
 func (s *Sender) Kept(peer keys.IdentityKey) (n int, kept bool) { return s.agreements.has(peer) }
 
+// Fresh returns whether an agreement is computed.
+func (s *Sender) Fresh(peer keys.IdentityKey) bool {
+	_, fresh, err := s.agreements.agree(peer)
+	return fresh && err == nil
+}
+
 func (a *agreements) has(peer keys.IdentityKey) (n int, kept bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
