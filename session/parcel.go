@@ -41,7 +41,7 @@ func (p *parcel) own(d *Device) bool { return p.to.User == d.address.User }
 // result is what became of it.
 func (p *parcel) result() Result {
 	r := Result{To: p.to, Message: p.message, Err: p.err, Identity: p.identity, Session: p.session, hint: p.hint, shared: p.shared}
-	if r.RegistrationID = p.listed; p.message != nil {
+	if r.RegistrationID = p.listed; p.message != nil || p.shared && p.registrationID != 0 {
 		r.RegistrationID = p.registrationID
 	}
 	return r

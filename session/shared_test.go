@@ -166,6 +166,10 @@ func TestSendSharedToSome(t *testing.T) {
 	require.Nil(t, s.Results[1].Message)
 	require.NotNil(t, s.Results[2].Message)
 	require.Equal(t, s.Results[1].Err, c.devices[0].Err)
+	from.forgetSessions(t)
+	s = from.sings(t, c, "hello", budi)
+	require.Equal(t, untrusted, refusedAs[*session.UntrustedIdentityError](t, s.Results[1].Err))
+	require.Equal(t, untrusted.Accepted, s.Results[1].Identity)
 
 	// With nobody to get it, that is said, and nobody gets it.
 	s = from.sings(t, c, "hello", cici)
@@ -200,6 +204,14 @@ func TestSendSharedWithoutSession(t *testing.T) {
 	require.EqualValues(t, 99, c.devices[0].RegistrationID)
 	require.Equal(t, r.of(budi, 1).Identity(), c.devices[0].Identity)
 	require.NotZero(t, c.devices[1].Session)
+
+	// What nobody has listed is known of the session.
+	from.put(t, from.key("peer", budi, ""), wire.AppendPeer(nil, &wire.Peer{ListedAt: 1, Devices: []wire.PeerDevice{{ID: 1}, {ID: 7}}}))
+	s := from.sings(t, c, "hello", budi)
+	require.NotZero(t, c.devices[1].Session)
+	require.Equal(t, r.of(budi, 7).RegistrationID(), c.devices[1].RegistrationID)
+	require.Equal(t, r.of(budi, 7).RegistrationID(), s.Results[2].RegistrationID)
+
 	from.forgetSessions(t)
 	from.sings(t, c, "hello", budi)
 	require.Zero(t, c.devices[1].Session)
