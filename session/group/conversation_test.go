@@ -153,7 +153,7 @@ func (m *member) deliver(k *talk, p *parcel) {
 func TestConversation(t *testing.T) {
 	steps := 3000
 	if testing.Short() {
-		steps = 300
+		steps = 200
 	}
 	r := rand.New(rand.NewPCG(8, 0))
 	k := newTalk(t, 5, r.IntN)
@@ -171,7 +171,7 @@ func TestConversations(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		k := newTalk(t, 3, func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "choice") })
 		k.window = rapid.SampledFrom([]int{1, 5, 50, window}).Draw(rt, "window")
-		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
 			k.step()
 		}
 	})

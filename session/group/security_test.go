@@ -54,7 +54,7 @@ func TestGRP_01_EveryBit(t *testing.T) {
 	m := alice.tells(t, room, "hello")
 	step := 1
 	if testing.Short() {
-		step = 7
+		step = 31
 	}
 	for bit := 0; bit < 8*len(m.Bytes); bit += step {
 		err := bob.decrypt(t, alice, flipped(m, bit), nil)
@@ -289,7 +289,7 @@ func TestGRP_05_Overflow(t *testing.T) {
 func TestGRP_08_ConcurrentEncrypt(t *testing.T) {
 	each := 1000
 	if testing.Short() {
-		each = 20
+		each = 8
 	}
 	alice, bob, _ := told(t)
 	used, wg := make([][]*session.Message, 64), sync.WaitGroup{}
