@@ -56,6 +56,7 @@ func TestGRP_03_UnacceptedIdentity(t *testing.T) {
 	// Another chain is kept beside it, and what is read by it is hers.
 	give(mallory.key(t, room))
 	require.Len(t, bob.states(t, alice, room), 2)
+	require.Equal(t, alice.Identity().Bytes(), bob.index(t, alice).Entries[0].Identity)
 	r := bob.reads(t, mallory, mallory.tells(t, room, "I am Alice"))
 	require.False(t, r.Accepted)
 	require.NotEqual(t, alice.Identity(), r.Identity)
@@ -266,4 +267,49 @@ func TestNewerRecords(t *testing.T) {
 	require.ErrorIs(t, err, keystore.ErrNewerFormat)
 	require.ErrorIs(t, alice.groups.Rotate(ctx, room), keystore.ErrNewerFormat)
 	require.Equal(t, before, testutil.StoreDigest(t, alice.store))
+}
+
+// Nobody gives this device a key of its own.
+func TestGRP_03_OwnAddress(t *testing.T) {
+	alice, bob, _ := told(t)
+	before := alice.states(t, alice, room)
+	mallory := newParty(t, "mallory", newClock(), nil)
+	b, err := alice.Bundle(ctx)
+	require.NoError(t, err)
+	require.NoError(t, mallory.Begin(ctx, alice.Address(), b))
+	m := mallory.says(t, alice, &session.Content{Distribution: mallory.key(t, room)})
+	r, err := alice.groups.Decrypt(ctx, alice.Address(), m, nil) // which a server says it is from
+	require.NoError(t, err)
+	require.False(t, r.Accepted)
+	require.Equal(t, before, alice.states(t, alice, room))
+	m = alice.tells(t, room, "mine")
+	bob.hears(t, alice, m, "mine")
+	// Nor does it read its own messages, be its chain behind them.
+	alice.alters(t, alice, room, func(s *wire.SenderKeyState) { *s = before[0] })
+	require.ErrorIs(t, alice.decrypt(t, alice, m, nil), session.ErrDuplicate)
+}
+
+// What decides whether a key may take the place of another is as it was when that is
+// committed: here the user accepts another identity key meanwhile.
+func TestGRP_03_AcceptedMeanwhile(t *testing.T) {
+	alice, bob, mallory := between(t)
+	other := group.DistributionID{6}
+	d := alice.key(t, other)
+	bob.saved(t, mallory, mallory.says(t, bob, &session.Content{
+		Distribution: changed(t, d, func(m *wire.SenderKeyDistributionMessage) { m.ChainKey = make([]byte, 32) })}))
+	before := bob.states(t, alice, other)
+	m := alice.says(t, bob, &session.Content{Distribution: d})
+	_, err := bob.Decrypt(ctx, alice.Address(), m, nil)
+	require.NoError(t, err)
+	once := true
+	raced := bob.over(t, &fickle{Store: bob.store, before: func(call string, _ int) error {
+		if once && call == "commit" {
+			once = false
+			require.NoError(t, bob.AcceptIdentity(ctx, alice.Address(), mallory.Identity()))
+		}
+		return nil
+	}})
+	require.True(t, raced.reads(t, alice, m).Redelivered)
+	require.False(t, once)
+	require.Equal(t, before, bob.states(t, alice, other))
 }

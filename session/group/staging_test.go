@@ -300,7 +300,9 @@ func TestLocksEnd(t *testing.T) {
 		go func() { done <- f(q, ctx) }()
 		<-entered
 		cancel()
+		calls := s.calls
 		require.ErrorIs(t, f(q, stop), context.Canceled)
+		require.Equal(t, calls, s.calls) // it got no further than the lock
 		leave <- true
 		require.NoError(t, <-done)
 		require.Zero(t, q.groups.Held())
