@@ -112,12 +112,28 @@ func NewChecker(key *[32]byte, chunk int, list []byte) *Checker {
 
 // Write takes the next piece of the data, and tells whether every chunk that
 // ended in it is right and not the last entry was needed for one. About what
-// came behind the last whole chunk it says nothing yet.
+// came behind the last whole chunk it says nothing yet. It keeps one MAC at a
+// time, and does not go on after a wrong one, however small the chunks are.
 func (c *Checker) Write(b []byte) bool {
-	c.made.Write(b)
+	for len(b) > 0 {
+		n := min(len(b), c.made.left)
+		c.made.Write(b[:n])
+		b = b[n:]
+		if !c.entry() {
+			return false
+		}
+	}
+	return true
+}
+
+// entry compares the MAC of a chunk, if one has just ended.
+func (c *Checker) entry() bool {
 	got := c.made.list
 	c.made.list = got[:0]
-	if len(got) >= len(c.want) || subtle.ConstantTimeCompare(got, c.want[:len(got)]) != 1 {
+	switch {
+	case len(got) == 0:
+		return true
+	case len(got) >= len(c.want) || subtle.ConstantTimeCompare(got, c.want[:len(got)]) != 1:
 		return false
 	}
 	c.want = c.want[len(got):]

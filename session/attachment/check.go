@@ -130,7 +130,10 @@ func (p *Pointer) scan(r io.Reader, size int64) (*tagCheck, error) {
 	buf, trailer := make([]byte, min(int64(tags.chunk), size)), []byte(nil)
 	for left := size; left > 0; {
 		b := buf[:min(int64(len(buf)), left)]
-		if _, err := io.ReadFull(r, b); err != nil {
+		switch _, err := io.ReadFull(r, b); {
+		case err == io.EOF: // between two chunks is no better a place to end
+			return nil, io.ErrUnexpectedEOF
+		case err != nil:
 			return nil, err
 		}
 		left -= int64(len(b))
