@@ -12,6 +12,11 @@ import (
 const (
 	MaxSealed     = MaxPreKeySignalMessage + 64<<10
 	MaxSealedSent = MaxSealed + 16<<20
+
+	// maxSealedContent is the largest content that is sealed, so that with what is
+	// around it, 97 bytes in version 2, and no more in version 1, it is an envelope
+	// that is read.
+	maxSealedContent = MaxSealed - sealedHead - sealedShared - 16
 )
 
 // The version bytes of envelopes as they are written.

@@ -58,13 +58,13 @@ func ParseSealedContent(b []byte) (SealedContent, error) {
 }
 
 // CheckSealedContent returns ErrMalformed for a type that a SealedContent has
-// no number for, and ErrTooLarge for more than ParseSealedContent reads.
+// no number for, and ErrTooLarge for more than an envelope that is read can have.
 func CheckSealedContent(c *SealedContent) error {
 	switch {
 	case sealedType(c.Type) == 0:
 		return fmt.Errorf("%w: sealing a message of type %d", ErrMalformed, c.Type)
-	case c.Size() > MaxSealed:
-		return fmt.Errorf("%w: sealing %d bytes, of at most %d", ErrTooLarge, c.Size(), MaxSealed)
+	case c.Size() > maxSealedContent:
+		return fmt.Errorf("%w: sealing %d bytes, of at most %d", ErrTooLarge, c.Size(), maxSealedContent)
 	}
 	return nil
 }

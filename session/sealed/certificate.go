@@ -116,7 +116,8 @@ func ParseSenderCertificate(b []byte) (*SenderCertificate, error) {
 // IssueSenderCertificate certifies a sender, with the key that server is about.
 // It is ErrMalformed for another key, and for claims that cannot be written: a
 // device outside 1 to 127, no user or no UTF-8, no identity key, a time before
-// 1970; for a compact one also a user who is no UUID.
+// 1970 or beyond 63 bits of milliseconds; for a compact one also a user who is no
+// UUID.
 func IssueSenderCertificate(server *ServerCertificate, key *keys.SigningKey, claims Claims) (*SenderCertificate, error) {
 	body, err := claims.body(server)
 	if err != nil {
@@ -129,18 +130,18 @@ func IssueSenderCertificate(server *ServerCertificate, key *keys.SigningKey, cla
 }
 
 func (c *Claims) body(server *ServerCertificate) ([]byte, error) {
-	ms := c.Expires.UnixMilli()
+	ms, sayable := milliseconds(c.Expires)
 	switch {
 	case c.User == "" || !utf8.ValidString(c.User+c.E164) || len(c.User)+len(c.E164) > maxNames:
 		return nil, fmt.Errorf("%w: name in a certificate", session.ErrMalformed)
-	case ms < 0:
+	case !sayable:
 		return nil, fmt.Errorf("%w: expiry of a certificate", session.ErrMalformed)
 	case c.Identity.IsZero():
 		return nil, fmt.Errorf("%w: no identity key in a certificate", session.ErrMalformed)
 	case c.Device < 1 || c.Device > 127:
 		return nil, fmt.Errorf("%w: device %d", session.ErrMalformed, c.Device)
 	}
-	w := &wire.SenderCertificate{HasE164: c.E164 != "", E164: c.E164, Device: c.Device, Expires: uint64(ms), Identity: c.Identity.Bytes()}
+	w := &wire.SenderCertificate{HasE164: c.E164 != "", E164: c.E164, Device: c.Device, Expires: ms, Identity: c.Identity.Bytes()}
 	if !c.Compact {
 		w.User, w.Server = c.User, server.raw
 		return wire.AppendSenderCertificate(nil, w), nil
@@ -151,6 +152,16 @@ func (c *Claims) body(server *ServerCertificate) ([]byte, error) {
 	}
 	w.UUID, w.ServerID = id.UUID[:], server.id
 	return wire.AppendSenderCertificate(nil, w), nil
+}
+
+// milliseconds returns a time in milliseconds since 1970, or false where those
+// are negative or beyond 63 bits: time.Time.UnixMilli means nothing there.
+func milliseconds(t time.Time) (ms uint64, ok bool) {
+	s := t.Unix()
+	if s < 0 || s > math.MaxInt64/1000 {
+		return 0, false
+	}
+	return uint64(s)*1000 + uint64(t.Nanosecond()/1e6), true
 }
 
 // maxNames bounds the names that are certified, in bytes.

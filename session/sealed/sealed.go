@@ -42,7 +42,7 @@
 //     Deployed parsers lose their place behind others.
 //   - SealMany refuses what would be useless: a user both in and out, devices
 //     twice, one user under two identity keys.
-//   - A time before 1970 is past every expiry.
+//   - A time before 1970, or beyond 63 bits of milliseconds, is past every expiry.
 //   - A Receiver wants the certificate's key to be the one that the message inside
 //     is authentic by, and compares its own name with a certificate's as the id
 //     that both stand for, whatever the case of its digits.

@@ -56,7 +56,7 @@ func (t *Trust) Verify(c *SenderCertificate, at time.Time) error {
 	if server == nil {
 		server = t.Servers[c.serverID]
 	}
-	ms := at.UnixMilli()
+	ms, sayable := milliseconds(at)
 	switch {
 	case server == nil:
 		return fail("unknown server certificate")
@@ -64,7 +64,7 @@ func (t *Trust) Verify(c *SenderCertificate, at time.Time) error {
 		return fail("revoked")
 	case !t.signed(c, server):
 		return fail("untrusted")
-	case ms < 0 || uint64(ms) > c.expires:
+	case !sayable || ms > c.expires:
 		return fail("expired")
 	}
 	return nil
