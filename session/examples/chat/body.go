@@ -16,6 +16,12 @@ type body struct {
 	ID   string `json:"id"` // names the message among those of its writer
 	Text string `json:"text,omitempty"`
 	File *file  `json:"file,omitempty"`
+
+	// Group is the group that it is for; "" is none. Members, if there are any, are
+	// who is in it from the Round on.
+	Group   string   `json:"group,omitempty"`
+	Members []string `json:"members,omitempty"`
+	Round   uint64   `json:"round,omitempty"`
 }
 
 // A file is what a message says of a file that the relay keeps: whoever has it
@@ -34,6 +40,14 @@ func parseBody(text []byte) (*body, error) {
 	b := new(body)
 	if json.Unmarshal(text, b) != nil || !validID(b.ID) {
 		return nil, errBody
+	}
+	if b.Group != "" && !validGroup(b.Group) || b.Group == "" && b.Members != nil || len(b.Members) > maxMembers {
+		return nil, errBody
+	}
+	for _, m := range b.Members {
+		if !validName(m) {
+			return nil, errBody
+		}
 	}
 	if b.File != nil {
 		if _, err := b.File.pointer(); err != nil {

@@ -26,6 +26,7 @@ func FuzzBody(f *testing.F) {
 	_, pointer := pointerOf(f, []byte("picture"))
 	for _, b := range []*body{
 		{ID: "a", Text: "Halo \x1b"}, {ID: "b", File: &file{Name: "a/../b", Blob: "c", Pointer: pointer}}, {},
+		{ID: "c", Group: "ani/family", Members: []string{"ani", "budi"}, Round: 2}, {ID: "d", Group: "ani"}, {ID: "e", Members: []string{"a"}},
 	} {
 		text, err := b.bytes()
 		require.NoError(f, err)

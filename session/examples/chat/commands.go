@@ -19,6 +19,9 @@ var help = []string{
 	"/to NAME        whom the lines that follow go to",
 	"/who            identity keys, to compare by voice",
 	"/accept [NAME]  accept an identity key that has changed",
+	"/group NAME WHO...  make a group, or say anew who is in it; it is called YOU/NAME",
+	"/remove NAME WHO    remove somebody from a group of yours",
+	"/g NAME TEXT    write to a group; also /to YOU/NAME",
 	"/number [NAME]  the safety number with somebody, as digits and as a code; the same",
 	"                on both sides if nobody is in between",
 	"/verify NAME X  say so: X is the digits, or the text of the code, of the other side",
@@ -101,7 +104,7 @@ func (t *talk) do(ctx context.Context, line string) error {
 		return t.write(ctx, line)
 	case command == "/to" && arg == nameOf(t.p.me.User):
 		t.say("that is you")
-	case command == "/to" && validName(arg):
+	case command == "/to" && (validName(arg) || validGroup(arg)):
 		t.to = arg
 	case command == "/to":
 		return errName
@@ -124,6 +127,17 @@ func (t *talk) do(ctx context.Context, line string) error {
 		return t.p.link(ctx, arg)
 	case command == "/devices":
 		return t.devices(ctx)
+	case command == "/group":
+		name, members, _ := strings.Cut(arg, " ")
+		return t.p.gather(ctx, name, strings.Fields(members))
+	case command == "/g":
+		name, text, _ := strings.Cut(arg, " ")
+		if !validGroup(name) {
+			name = nameOf(t.p.me.User) + "/" + name
+		}
+		return (&talk{p: t.p, to: name}).write(ctx, text)
+	case command == "/remove" && len(strings.Fields(arg)) == 2:
+		return t.p.expel(ctx, strings.Fields(arg)[0], strings.Fields(arg)[1])
 	case command == "/remove":
 		n, _ := strconv.ParseUint(arg, 10, 32)
 		return t.p.remove(ctx, uint32(n))
@@ -207,8 +221,11 @@ func (t *talk) history(ctx context.Context) error {
 	all, err := t.p.notes.all(ctx, kindHistory)
 	for _, x := range all {
 		who := x.Peer
-		if x.Mine {
+		switch {
+		case x.Mine:
 			who = "to " + x.Peer
+		case x.From != "":
+			who = x.From + " in " + x.Peer
 		}
 		t.say("%s  %s: %s", x.At.Local().Format("02 Jan 15:04"), who, x.body().says())
 	}

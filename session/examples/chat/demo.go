@@ -27,10 +27,12 @@ type play struct {
 	relay  *relay
 	posted chan []delivery // what the relay took in, and holds back until deliver
 
-	devices map[string][]string  // of each person, by their labels
-	actors  map[string]*actor    // devices that are alive, by label
-	unread  map[string][]*parcel // in the mailboxes of those that are not
-	held    []*parcel            // late
+	devices  map[string][]string  // of each person, by their labels
+	members  []string             // of the group, once there is one
+	expelled string               // who was
+	actors   map[string]*actor    // devices that are alive, by label
+	unread   map[string][]*parcel // in the mailboxes of those that are not
+	held     []*parcel            // late
 
 	sent, copies, read, twice, refused int
 	logged, named                      int // messages in the relay's log, and those whose sender is there, too
@@ -93,6 +95,9 @@ func (p *play) perform() error {
 		}
 	}
 	for _, l := range script {
+		if l.fate == gathers && p.unsealed() {
+			break // the official library's process has no groups
+		}
 		if err := p.act(l); err != nil {
 			return err
 		}
@@ -175,6 +180,13 @@ func (p *play) act(l line) error {
 		return p.compare(l.from)
 	case pictures:
 		return p.picture(l)
+	case gathers:
+		return p.gather(l)
+	case expels:
+		return p.expel(l)
+	}
+	if p.members != nil {
+		return p.say(l, "/g "+family+" "+l.text)
 	}
 	return p.say(l, l.text)
 }
@@ -183,7 +195,11 @@ func (p *play) act(l line) error {
 // the script says.
 func (p *play) say(l line, typed string) error {
 	p.sent++
-	p.print("\n%2d  %s writes: %s", p.sent, l.from, printable(l.text))
+	verb := "writes"
+	if l.fate == gathers || l.fate == expels {
+		verb = "says who is in the group"
+	}
+	p.print("\n%2d  %s %s: %s", p.sent, l.from, verb, printable(l.text))
 	if err := p.actors[l.from].types(typed); err != nil {
 		return err
 	}
@@ -199,7 +215,7 @@ func (p *play) say(l line, typed string) error {
 	}
 	var main *parcel
 	for _, m := range p.parcels(l, mail) {
-		if main == nil && m.kind() == readEvent {
+		if main == nil && owner(m.from) != owner(m.to) {
 			main = m
 		} else {
 			err = errors.Join(err, p.deliver(m, m.kind()))
@@ -214,14 +230,20 @@ func (p *play) say(l line, typed string) error {
 // parcels are the copies of a line, which are for all devices of both people but
 // the one that wrote it.
 func (p *play) parcels(l line, mail []delivery) (out []*parcel) {
-	readers := slices.DeleteFunc(slices.Concat(p.devices["Ani"], p.devices["Budi"]), func(d string) bool { return d == l.from })
+	m := parcel{number: p.sent, from: l.from, text: l.text, told: l.fate == gathers || l.fate == expels}
+	readers := slices.Concat(p.devices["Ani"], p.devices["Budi"])
+	if p.members != nil {
+		m.group, readers = family, slices.Clone(p.members)
+	}
+	readers = slices.DeleteFunc(readers, func(d string) bool { return d == l.from })
 	p.copies += len(readers)
 	for _, d := range mail {
-		m := &parcel{number: p.sent, from: l.from, to: label(d.to), text: l.text, envelope: d.envelope}
+		m := m // for this device
+		m.to, m.envelope = label(d.to), d.envelope
 		if !slices.Contains(readers, m.to) {
 			p.fail("number %d goes to %s", m.number, m.to)
 		}
-		out = append(out, m)
+		out = append(out, &m)
 	}
 	return out
 }
@@ -243,6 +265,12 @@ func (p *play) expect(a *actor, kind string) (event, error) {
 		e, err := a.next()
 		if err == nil && e.Kind == newsEvent {
 			p.print("    %s is told: %s", a.label, printable(e.Peer+" "+e.Text))
+			continue
+		}
+		if err == nil && e.Kind == keyEvent {
+			if err := p.passKey(a); err != nil {
+				return e, err
+			}
 			continue
 		}
 		return e, a.check(e, kind, err)
@@ -268,10 +296,12 @@ func (p *play) happen(m *parcel, f fate) error {
 		return errors.Join(p.deliver(m.forge(), refusedEvent), p.deliver(m, readEvent))
 	case dies:
 		return p.kill(m)
+	case leaks:
+		return p.leak(m)
 	case loses:
 		return p.lose(m)
 	}
-	return p.deliver(m, readEvent)
+	return p.deliver(m, m.kind())
 }
 
 // pass lets the late messages come nearer.
@@ -363,12 +393,12 @@ func (p *play) count(m *parcel, e event) {
 	case m.read:
 		p.twice++
 		p.fail("number %d was read twice", m.number)
-	case e.Text != m.text || e.Peer != peer:
+	case e.Text != m.text || e.Peer != peer || e.Group != m.group || e.Outsider:
 		p.fail("number %d was read wrongly", m.number)
 	default:
 		m.read = true
 		p.read++
-		verb := map[string]string{readEvent: "reads: ", syncEvent: "shows, too: "}[e.Kind]
+		verb := map[string]string{readEvent: "reads: ", syncEvent: "shows, too: ", groupEvent: "is told who is in the group: "}[e.Kind]
 		p.print("    %s %s %s", m.to, verb, printable(e.Text))
 	}
 }

@@ -12,12 +12,15 @@
 // numbers, and one sends a picture, of which the relay sees a size, rounded up. One
 // takes a second device, which shows what is written on the first; the other loses
 // the sessions, cannot read a message, asks for it again and reads it; and the
-// second device is removed, and gets nothing any more. The last line
+// second device is removed, and gets nothing any more. Last, a third person comes,
+// and there is a group, until one is removed, who cannot read what follows, handed a
+// copy or not. The last line
 // counts the messages sent, their copies for devices, and how many of these were
 // read, lost, read twice, and refused as forged; the program exits with 1 if one
 // is lost, or read twice or wrongly. With -peer official the second person is the
 // official library (package internal/interop says how to install it), and nothing is
-// sealed: its messages are as they are made, and the relay is told who writes.
+// sealed: its messages are as they are made, and the relay is told who writes. There
+// is no group then.
 //
 // The same programs are there to chat with:
 //
@@ -29,7 +32,7 @@
 // To read it, begin at outbox.go: it has what an app does with a Device to send
 // to all devices of somebody. person.go is what it does to receive, seal.go how
 // envelopes are sealed and opened, retry.go what it does with what cannot be read,
-// safety.go how two people make sure that nobody is in between, files.go how a file
+// groups.go how a group is made, written to and left, safety.go how two people make sure that nobody is in between, files.go how a file
 // is sent, link.go how a second device is linked, and client.go how a Device asks a
 // server for devices and their keys. body.go is what is in a message. relay.go,
 // directory.go, postoffice.go, mailbox.go, certify.go, blobs.go and board.go are that

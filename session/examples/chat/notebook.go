@@ -28,7 +28,8 @@ type notebook struct {
 	scope string
 }
 
-// A note is one message.
+// A note is one message. Peer is whom one talks with, or the group in which one
+// does.
 type note struct {
 	ID   string    `json:"-"` // the record's name
 	At   time.Time `json:"at"`
@@ -36,6 +37,11 @@ type note struct {
 	Mine bool      `json:"mine,omitempty"`
 	Text string    `json:"text,omitempty"`
 	File *file     `json:"file,omitempty"`
+	From string    `json:"from,omitempty"` // who wrote it, in a group
+	// In the outbox: who is in the group from the Round on, and who is told that.
+	Members []string `json:"members,omitempty"`
+	Round   uint64   `json:"round,omitempty"`
+	To      []string `json:"to,omitempty"`
 	// Sealed is the ciphertext of one in the outbox, once there is one. It is
 	// sent as it is for as long as it takes: what was encrypted is never
 	// encrypted again, since a relay that was slow to answer may have it.
@@ -65,7 +71,13 @@ func (n *notebook) save(ctx context.Context, kind string, x *note) error {
 }
 
 // body is what a note says.
-func (x *note) body() *body { return &body{ID: x.ID, Text: x.Text, File: x.File} }
+func (x *note) body() *body {
+	b := &body{ID: x.ID, Text: x.Text, File: x.File, Members: x.Members, Round: x.Round}
+	if validGroup(x.Peer) {
+		b.Group = x.Peer
+	}
+	return b
+}
 
 // saveRead saves a message that was received, and reports whether it is new. Its
 // sender and the name that the sender gave it name it: the same message, sent
@@ -74,6 +86,9 @@ func (n *notebook) saveRead(ctx context.Context, r *session.Received, b *body) (
 	x = &note{ID: r.From.User + " " + b.ID, At: r.ReceivedAt, Peer: nameOf(r.From.User), Text: b.Text, File: b.File}
 	if to := r.Content.SyncTo; to != "" { // one's own, from another device
 		x.Peer, x.Mine = nameOf(to), true
+	}
+	if b.Group != "" {
+		x.Peer, x.From = b.Group, nameOf(r.From.User)
 	}
 	err = n.save(ctx, kindHistory, x)
 	if saved := (*keystore.ConflictError)(nil); errors.As(err, &saved) {
@@ -84,7 +99,7 @@ func (n *notebook) saveRead(ctx context.Context, r *session.Received, b *body) (
 
 // saveSent moves a note from the outbox to the history.
 func (n *notebook) saveSent(ctx context.Context, x *note) error {
-	if x.Again {
+	if x.Again || x.Members != nil {
 		return n.drop(ctx, x)
 	}
 	sent := *x

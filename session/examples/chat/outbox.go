@@ -16,7 +16,11 @@ func (p *person) write(ctx context.Context, to, text string) error {
 }
 
 func (p *person) post(ctx context.Context, x *note) error {
-	if len(p.changedKeys(x.Peer)) > 0 {
+	readers, err := p.readers(ctx, x)
+	if err != nil {
+		return err
+	}
+	if len(p.changedKeys(readers...)) > 0 {
 		return fmt.Errorf("not sent: %s has another identity key than before; see /who, and /accept", x.Peer)
 	}
 	if err := p.notes.save(ctx, kindOutbox, x); err != nil {
@@ -65,7 +69,11 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 	}
 	waits := map[string]bool{}
 	for _, x := range all {
-		if len(p.changedKeys(x.Peer, nameOf(p.me.User))) > 0 {
+		readers, err := p.readers(ctx, x)
+		if err != nil {
+			p.explain(x.Peer, err)
+		}
+		if err != nil || len(p.changedKeys(append(slices.Clip(readers), nameOf(p.me.User))...)) > 0 {
 			waits[x.Peer] = true // and nothing is encrypted meanwhile
 		}
 		if !waits[x.Peer] {
@@ -87,6 +95,7 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 // cannot be repeated: as text, as ciphertext, as sent.
 func (p *person) send(ctx context.Context, x *note) (err error) {
 	var s *session.Sending
+	rounds := 0
 	for {
 		if !x.Until.IsZero() && time.Now().After(x.Until) {
 			x.Sealed = nil // nobody believes that certificate any more
@@ -115,7 +124,12 @@ func (p *person) send(ctx context.Context, x *note) (err error) {
 			x.Sealed = nil // before this process started: begin anew
 			continue
 		}
-		if err := p.device.Reconcile(ctx, s, said...); err != nil {
+		switch err := p.reconcile(ctx, x, s, said); {
+		case errors.Is(err, session.ErrUnsettled) && x.shared() && rounds < 5:
+			rounds++
+			x.Sealed = nil // the group needs another key
+			continue
+		case err != nil:
 			return err
 		}
 		if err := p.seal(ctx, x, s); err != nil {
@@ -136,9 +150,16 @@ func (p *person) submit(ctx context.Context, x *note) ([]session.Difference, err
 // encrypt encrypts a message for all devices of its reader, and for the other
 // ones of its writer, each in an envelope that does not say who that is.
 func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error) {
-	to := userOf(x.Peer)
+	readers, err := p.readers(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	var users []string
+	for _, name := range readers {
+		users = append(users, userOf(name))
+	}
 	if p.failed(x.Peer) { // the last time: encrypt no more for nothing
-		if err := p.device.Refresh(ctx, to); err != nil {
+		if err := p.device.Refresh(ctx, users...); err != nil {
 			return nil, err
 		}
 	}
@@ -146,11 +167,20 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 	if err != nil {
 		return nil, err
 	}
-	sealing, err := p.sealing(ctx, "")
+	group := ""
+	if validGroup(x.Peer) {
+		group = x.Peer
+	}
+	sealing, err := p.sealing(ctx, group)
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.device.Send(ctx, []string{to}, &session.Content{Body: body}, sealing)
+	var s *session.Sending
+	if content := (&session.Content{Body: body}); x.shared() {
+		s, err = p.encryptOnce(ctx, group, users, content, sealing)
+	} else {
+		s, err = p.device.Send(ctx, users, content, sealing)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +191,14 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 // for each device. Those for the own other devices are handed in apart: who gets
 // both would be who sent it. That they come at the same time, and from where, a
 // relay sees still.
-func (p *person) seal(ctx context.Context, x *note, s *session.Sending) (err error) {
+func (p *person) seal(ctx context.Context, x *note, s *session.Sending) error {
+	if err := p.pack(ctx, x, s); err != nil {
+		return err
+	}
+	return p.notes.save(ctx, kindOutbox, x) // after an error, this ciphertext never leaves; another will
+}
+
+func (p *person) pack(ctx context.Context, x *note, s *session.Sending) (err error) {
 	if x.Until = (time.Time{}); !p.unsealed() {
 		if _, x.Until, err = p.sealer(ctx); err != nil {
 			return err
@@ -185,7 +222,27 @@ func (p *person) seal(ctx context.Context, x *note, s *session.Sending) (err err
 	}
 	others.Lists = slices.Compact(others.Lists)
 	x.Sealed = slices.DeleteFunc([]*submission{others, own}, func(s *submission) bool { return s.Envelope == nil && s.Letters == nil })
-	return p.notes.save(ctx, kindOutbox, x) // after an error, this ciphertext never leaves; another will
+	return nil
+}
+
+// shared reports whether a message is encrypted once for a whole group. Who is in
+// one, each is told alone.
+func (x *note) shared() bool { return validGroup(x.Peer) && x.Members == nil && !x.Again }
+
+// reconcile does what the relay says that a message lacks.
+func (p *person) reconcile(ctx context.Context, x *note, s *session.Sending, said []session.Difference) error {
+	if x.shared() {
+		return p.groups.Reconcile(ctx, s, said...)
+	}
+	return p.device.Reconcile(ctx, s, said...)
+}
+
+// taken says that the relay has a message.
+func (p *person) taken(ctx context.Context, x *note, s *session.Sending) error {
+	if x.shared() {
+		return p.groups.Accept(ctx, s)
+	}
+	return p.device.Accept(ctx, s)
 }
 
 // signature is who the relay is told is sending: nobody, where that is sealed.
@@ -200,7 +257,7 @@ func (p *person) signature() session.Address {
 // before this process started is accepted with the next.
 func (p *person) sent(ctx context.Context, x *note, s *session.Sending) error {
 	if s != nil {
-		if err := p.device.Accept(ctx, s); err != nil {
+		if err := p.taken(ctx, x, s); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,8 @@ type parcel struct {
 	from, to string // labels
 	text     string // what must be read; the relay does not see it
 	envelope envelope
+	group    string // for which it is
+	told     bool   // who is in it
 	forged   bool
 	wait     int // messages to let pass first
 	staged   bool
@@ -19,6 +21,9 @@ type parcel struct {
 
 // kind is what a device shows that reads the message.
 func (m *parcel) kind() string {
+	if m.told {
+		return groupEvent
+	}
 	if owner(m.from) == owner(m.to) {
 		return syncEvent
 	}

@@ -304,6 +304,9 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 		p.screen.show(event{Kind: refusedEvent, Peer: nameOf(r.From.User), Mail: mail, Text: err.Error()})
 		return p.device.Acknowledge(ctx, r)
 	}
+	if b.Members != nil {
+		return p.hear(ctx, mail, r, b)
+	}
 	x, isNew, err := p.notes.saveRead(ctx, r, b)
 	if err != nil {
 		return err
@@ -314,6 +317,14 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 		}
 	}
 	shown := event{Kind: readEvent, Peer: x.Peer, Mail: mail, Text: b.says(), Unaccepted: !r.Accepted}
+	if b.Group != "" {
+		circle, err := p.notes.circle(ctx, b.Group)
+		if err != nil {
+			return err
+		}
+		shown.Group, shown.Peer = b.Group, x.From
+		shown.Outsider = !slices.Contains(circle.Members, x.From)
+	}
 	switch {
 	case !isNew:
 		shown.Kind = againEvent

@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -87,6 +88,59 @@ func (p *play) resend(m *parcel, kind string) error {
 	p.print("    %s has sent number %d again", m.from, m.number)
 	m.envelope = mail[0].envelope
 	return p.deliver(m, kind)
+}
+
+// gather makes a group, of the two and of one who comes for that.
+func (p *play) gather(l line) error {
+	p.devices["Citra"] = []string{"Citra"}
+	if err := p.start("Citra"); err != nil {
+		return err
+	}
+	p.members = []string{"Ani", "Budi", "Citra"}
+	l.text = strings.Join(p.members, ", ")
+	p.print("\n%s makes a group of three.", l.from)
+	return p.say(l, "/group family Budi Citra")
+}
+
+// expel removes somebody from the group. They are told, and that is the last that
+// they get.
+func (p *play) expel(l line) error {
+	who := l.text
+	left := slices.DeleteFunc(slices.Clone(p.members), func(m string) bool { return m == who })
+	l.text = strings.Join(left, ", ")
+	p.print("\n%s removes %s from the group.", l.from, who)
+	if err := p.say(l, "/remove family "+who); err != nil {
+		return err
+	}
+	p.members, p.expelled = left, who
+	return nil
+}
+
+// passKey delivers the messages by which the members of a group get the key of one
+// of them, each in a message of its own. They show nothing.
+func (p *play) passKey(a *actor) error {
+	mail, err := p.take()
+	if err != nil {
+		return err
+	}
+	var to []string
+	for _, d := range mail {
+		to = append(to, label(d.to))
+	}
+	p.print("    %s has given a new key for the group to %s", a.label, strings.Join(to, ", "))
+	if slices.Contains(to, p.expelled) {
+		p.fail("%s gets a key", p.expelled)
+	}
+	return p.relay.putMail(mail)
+}
+
+// leak delivers a message also to the one who was removed from the group.
+func (p *play) leak(m *parcel) error {
+	copied := *m
+	copied.to, copied.forged = p.expelled, true
+	copied.envelope.ID += "-copy"
+	p.print("    … and gives a copy to %s, who is not in the group any more", p.expelled)
+	return errors.Join(p.deliver(&copied, refusedEvent), p.deliver(m, readEvent))
 }
 
 // compare lets two people compare their safety numbers: each shows it, and gives

@@ -14,12 +14,18 @@ const (
 	removes       // no message: it is removed
 	compares      // no message: the safety numbers are compared
 	pictures      // a picture
+	gathers       // a group is made; the lines that follow are for it
+	expels        // the one who has that name is removed from it
+	leaks         // delivered, and to whoever was removed, too
 )
 
 type line struct {
 	from, text string // from "Ani/2" is from Ani's second device
 	fate       fate
 }
+
+// family is the group.
+const family = "Ani/family"
 
 // script is the conversation. The two first messages come before any answer,
 // so both are first messages, whichever arrives first. Whoever died starts
@@ -71,4 +77,14 @@ var script = []line{
 	{"Ani", "I have sold the laptop.", prompt},
 	{"Budi", "So it does not get this?", prompt},
 	{"Ani", "It gets nothing any more.", prompt},
+
+	{"Ani", "", gathers},
+	{"Ani", "Budi, Citra: dinner at my place on Sunday?", prompt},
+	{"Budi", "With pleasure! What can I bring?", prompt},
+	{"Citra", "I am there. Is there something to celebrate?", twice},
+	{"Ani", "Not that I know of.", late},
+	{"Ani", "Just bring the mangoes.", prompt},
+	{"Ani", "Citra", expels},
+	{"Ani", "It is a surprise for Citra's birthday. Can you get a cake?", leaks},
+	{"Budi", "I can! She will never guess.", leaks},
 }

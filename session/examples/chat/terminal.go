@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,8 @@ const (
 	removedEvent  = "removed"  // this device was removed
 	troubleEvent  = "trouble"  // something else went wrong
 	noticeEvent   = "notice"   // the answer to a command
+	groupEvent    = "group"    // somebody says who is in a group
+	keyEvent      = "key"      // those who lacked the key of a group were given it
 	numberEvent   = "number"   // the safety number with somebody
 	verifiedEvent = "verified" // it is the same on the other side
 	diedEvent     = "died"     // the process ends here, on demand
@@ -36,7 +39,9 @@ const (
 type event struct {
 	Kind       string `json:"kind"`
 	Peer       string `json:"peer,omitempty"`
-	Mail       string `json:"mail,omitempty"` // the ID of an envelope
+	Group      string `json:"group,omitempty"`    // in which it was said
+	Outsider   bool   `json:"outsider,omitempty"` // by one who is not in it, as far as is known here
+	Mail       string `json:"mail,omitempty"`     // the ID of an envelope
 	Text       string `json:"text,omitempty"`
 	Code       []byte `json:"code,omitempty"`       // of a safety number, for the other side to scan
 	Unaccepted bool   `json:"unaccepted,omitempty"` // the sender's identity key
@@ -68,7 +73,7 @@ type terminal struct {
 
 // line is what a terminal shows of an event, "" for nothing.
 func (e *event) line() string {
-	peer, text := printable(e.Peer), printable(e.Text)
+	peer, text, group := printable(e.Peer), printable(e.Text), printable(e.Group)
 	switch e.Kind {
 	case readyEvent:
 		return "connected to the relay"
@@ -76,9 +81,17 @@ func (e *event) line() string {
 		if e.Unaccepted {
 			peer += " (identity key not accepted)"
 		}
+		if group != "" {
+			peer += " in " + group
+		}
+		if e.Outsider {
+			peer += " (who is not in that group)"
+		}
 		return peer + ": " + text
+	case groupEvent:
+		return "in the group " + group + " are now " + text
 	case syncEvent:
-		return "to " + peer + ": " + text
+		return "to " + cmp.Or(group, peer) + ": " + text
 	case refusedEvent:
 		return "! refused what was not a message from " + peer + ": " + text
 	case askedEvent:
