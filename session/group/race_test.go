@@ -79,6 +79,26 @@ func TestGRP_06_RemovalWhileSending(t *testing.T) {
 	require.Equal(t, everybody[:2], a.says("after"))
 	w.heard(at(cici, 1))
 
+	// Excluding is removing, and a group of the same members is another one.
+	a.set(budi, cici)
+	a.gives()
+	slow = a.raced(func() {
+		require.NoError(t, other.groups.Set(ctx, club, []string{budi, cici}, everybody[2:]))
+	})
+	_, err = slow.groups.Send(ctx, club, &session.Content{Body: []byte("secret")}, nil)
+	require.Equal(t, everybody[:2], waitingFor(t, err))
+	require.NoError(t, other.groups.Set(ctx, club, []string{budi, cici}, nil))
+	a.gives()
+	slow = a.raced(func() {
+		require.NoError(t, other.groups.Forget(ctx, club))
+		other.set(budi, cici)
+	})
+	_, err = slow.groups.Send(ctx, club, &session.Content{Body: []byte("secret")}, nil)
+	require.Equal(t, everybody, waitingFor(t, err))
+	require.Equal(t, everybody, a.gives())
+	w.heard(at(cici, 1))
+	w.of[at(budi, 1)].heard = nil
+
 	// And the other way round: the removal is slower.
 	a.set(budi, cici)
 	a.gives()
@@ -97,9 +117,7 @@ func TestGRP_06_RemovalWhileSending(t *testing.T) {
 	w.add(at(dewi, 1))
 	slow = a.raced(func() { other.set(budi, cici, dewi) })
 	_, err = slow.groups.Send(ctx, club, new(session.Content), nil)
-	waiting, ok := errors.AsType[*group.WaitingError](err)
-	require.True(t, ok)
-	require.Equal(t, []session.Address{at(dewi, 1)}, waiting.Devices)
+	require.Equal(t, []session.Address{at(dewi, 1)}, waitingFor(t, err))
 
 	// While the key is handed out, too: whoever is gone does not get it.
 	slow = a.raced(func() { other.set(budi, cici) })
@@ -137,6 +155,14 @@ func TestGRP_06_RemovalWhileSending(t *testing.T) {
 	require.Empty(t, a.club().Has)
 	require.NoError(t, a.groups.Accept(ctx, s2))
 	require.Equal(t, everybody, a.club().Has)
+}
+
+// waitingFor are the devices that a message has to wait for.
+func waitingFor(t *testing.T, err error) []session.Address {
+	t.Helper()
+	waiting, ok := errors.AsType[*group.WaitingError](err)
+	require.True(t, ok, "%v", err)
+	return waiting.Devices
 }
 
 // Many at once, in two processes: every message has its own place in the chain, and

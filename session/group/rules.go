@@ -58,7 +58,7 @@ func lacks(g *wire.Group, d *session.Result) bool {
 		return true
 	}
 	to := &g.Given[i]
-	return !to.Taken || d.Session == [32]byte{} || !bytes.Equal(to.Session, d.Session[:])
+	return !to.Taken || !bytes.Equal(to.Session, d.Session[:])
 }
 
 // given finds a device among those that the key was given to.
@@ -84,15 +84,11 @@ func give(g *wire.Group, d *session.Result) {
 	}
 }
 
-// taken notes that the server took what give noted, if the device is that one
-// still.
+// taken notes that the server took what give noted.
 func taken(g *wire.Group, d *session.Result) {
-	i, found := given(g, d.To)
-	if !found || !same(&g.Given[i], d) {
-		return
+	if i, found := given(g, d.To); found {
+		g.Given[i].Session, g.Given[i].Taken = bytes.Clone(d.Session[:]), true
 	}
-	to := &g.Given[i]
-	to.Session, to.Taken = bytes.Clone(d.Session[:]), true
 }
 
 // asked notes that a device could not read something, and reports whether that is

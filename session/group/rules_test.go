@@ -65,6 +65,7 @@ func TestGRP_06_WhenAnotherKeyIsDue(t *testing.T) {
 	}{
 		"no key":                      {func(c *ruled) { c.ok = false }, true},
 		"no key before":               {func(c *ruled) { c.g.Since = 0 }, true},
+		"no key, and an early clock":  {func(c *ruled) { c.g.Since, c.now = 0, 500 }, true},
 		"another chain":               {func(c *ruled) { c.chain = 8 }, true},
 		"one message before the last": {func(c *ruled) { c.iteration = 99 }, false},
 		"too many messages":           {func(c *ruled) { c.iteration = 100 }, true},

@@ -39,8 +39,8 @@ func (e *WaitingError) Unwrap() []error {
 // Send encrypts a message once for all devices of all members, as Device.Send does
 // device by device, if every one of them has the sender key: the same Message stands
 // in all their Results, and these say who can read it. The account's other devices
-// get copies of their own, with the name of the group as SyncTo; SendOptions.Group
-// is replaced. Besides those that Set excludes, SendOptions.Exclude does, for this
+// get copies of their own, with the name of the group as SyncTo; of SendOptions,
+// Group, Shared, Compose and Accepted are replaced. Besides those that Set excludes, SendOptions.Exclude does, for this
 // message; device 0 is all of a user's.
 //
 // Errors: WaitingError, in which case Distribute is to be called, and Send again;
@@ -98,6 +98,7 @@ func (g *Groups) addressed(ctx context.Context, name string, o *session.SendOpti
 	if o != nil {
 		m.opts = *o
 	}
+	m.opts.Shared, m.opts.Compose, m.opts.Accepted = nil, nil, nil
 	var err error
 	if m.was, err = g.read(ctx, name); err != nil {
 		return nil, err

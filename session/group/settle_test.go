@@ -78,6 +78,22 @@ func TestGRP_06_GivenToADeviceThatIsGone(t *testing.T) {
 	}
 }
 
+// Who got no message in the end does not have the key.
+func TestDistributeToNobody(t *testing.T) {
+	w, a := three(t)
+	w.add(at(budi, 3))
+	require.NoError(t, a.Refresh(ctx, budi))
+	s, err := a.groups.Distribute(ctx, club, nil)
+	require.NoError(t, err)
+	w.add(at(budi, 3))
+	w.deaf[at(budi, 3)] = true
+	require.NoError(t, a.groups.Reconcile(ctx, s, session.Difference{User: budi, Stale: []uint32{3}}))
+	require.Nil(t, s.Results[0].Message)
+	require.NoError(t, a.groups.Accept(ctx, s))
+	require.Equal(t, everybody, a.club().Has)
+	require.Equal(t, []session.Address{at(budi, 3)}, a.club().Unsure)
+}
+
 // When the group changed between a Distribute and what the server says of it, the
 // key does not go to more devices.
 func TestDistributeOfAnotherGroup(t *testing.T) {

@@ -126,6 +126,25 @@ func TestGRP_06_BlockedOrExcluded(t *testing.T) {
 	require.Equal(t, everybody[1:], a.says("for all"))
 }
 
+// TestGRP_06_IdentityInQuestion: while it is not known whose a device with the key is,
+// nothing is sent to it, nor to the others without saying so.
+func TestGRP_06_IdentityInQuestion(t *testing.T) {
+	w, a := three(t)
+	w.identity[cici] = nil
+	other := w.add(at(cici, 1))
+	bundle, err := a.Bundle(ctx)
+	require.NoError(t, err)
+	require.NoError(t, other.Begin(ctx, at(ani, 1), bundle))
+	m, err := other.Encrypt(ctx, at(ani, 1), new(session.Content).Bytes())
+	require.NoError(t, err)
+	require.NoError(t, a.hears(other, m))
+	waiting := a.waits(nil, at(cici, 1))
+	require.True(t, is[*session.UntrustedIdentityError](waiting.Errs[0]))
+	require.NoError(t, a.AcceptIdentity(ctx, at(cici, 1), other.Identity()))
+	require.Equal(t, everybody, a.says("trusted"))
+	w.heard(at(cici, 1), "trusted")
+}
+
 // TestGRP_13_WhoCouldRead: the Results of a message name all who can read it, and
 // Get all who could read the next one.
 func TestGRP_13_WhoCouldRead(t *testing.T) {
