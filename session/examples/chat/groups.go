@@ -145,7 +145,9 @@ func (p *person) hear(ctx context.Context, mail string, r *session.Received, b *
 			return err
 		}
 	}
-	p.screen.show(shown)
+	if shown.Kind == groupEvent || mail != "" {
+		p.screen.show(shown)
+	}
 	return p.device.Acknowledge(ctx, r)
 }
 
@@ -165,7 +167,9 @@ func (p *person) readers(ctx context.Context, x *note) ([]string, error) {
 }
 
 // encryptOnce encrypts a message for all members of a group at once. Those who lack
-// the key for that are given it before: everybody, after somebody was removed.
+// the key for that are given it before: everybody, after somebody was removed. The
+// relay does not know of the group, but sees which mailboxes fill at once: where it is
+// always the same few, and one of them stays empty, it can guess who wrote.
 func (p *person) encryptOnce(ctx context.Context, id string, users []string, c *session.Content, o *session.SendOptions) (*session.Sending, error) {
 	if err := p.groups.Set(ctx, id, users, nil); err != nil {
 		return nil, err

@@ -180,6 +180,15 @@ func TestGroupHeals(t *testing.T) {
 	citra.reads(t, "ani", "three")
 	ani.says(t, "four", keyEvent, sentEvent)
 	citra.reads(t, "ani", "four")
+
+	// What the relay says of a removed device makes another key.
+	budi.receives(t, readEvent, readEvent)
+	require.NoError(t, r.client.remove(t.Context(), laptop.me))
+	require.NoError(t, ani.write(t.Context(), testFamily, "five"))
+	ani.sendsAll(t, keyEvent, newsEvent, sentEvent)
+	require.Equal(t, "five", budi.receives(t, newsEvent, readEvent)[1].Text)
+	citra.reads(t, "ani", "five")
+	require.Empty(t, r.relay.mail.boxes[laptop.me].mail)
 }
 
 // A process may stop between any two steps of sending to a group: the message

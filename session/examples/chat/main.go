@@ -5,22 +5,28 @@
 //
 // A relay is started on this machine, and two people as two processes, each
 // with its store in a file. They talk through the relay, which delivers late,
-// twice, and once what it forged. One of them is killed after a message was
-// decrypted and before it was saved; started again, it has the message, once.
-// All is sealed: the relay knows whose mailbox a message is for, and its log, which
-// the play prints, does not show who sent it. Then the two compare their safety
-// numbers, and one sends a picture, of which the relay sees a size, rounded up. One
-// takes a second device, which shows what is written on the first; the other loses
-// the sessions, cannot read a message, asks for it again and reads it; and the
-// second device is removed, and gets nothing any more. Last, a third person comes,
-// and there is a group, until one is removed, who cannot read what follows, handed a
-// copy or not. The last line
-// counts the messages sent, their copies for devices, and how many of these were
-// read, lost, read twice, and refused as forged; the program exits with 1 if one
-// is lost, or read twice or wrongly. With -peer official the second person is the
-// official library (package internal/interop says how to install it), and nothing is
-// sealed: its messages are as they are made, and the relay is told who writes. There
-// is no group then.
+// twice, and once what it forged. All is sealed: the relay knows whose mailbox a
+// message is for, and its log, which the play prints, does not show who sent it.
+//
+//   - One of them is killed after a message was decrypted and before it was saved;
+//     started again, it has the message, once.
+//   - They compare their safety numbers, by voice and by a code.
+//   - One sends a picture, of which the relay sees a size, rounded up.
+//   - One takes a second device, which shows what is written on the first. The other
+//     loses the sessions, cannot read a message, asks for it again and reads it. The
+//     second device is removed, and gets nothing any more.
+//   - A third person comes, and there is a group, until one is removed from it, who
+//     cannot read what follows, handed a copy or not.
+//
+// The last line counts the messages sent, their copies for devices, and how many of
+// these were read, lost, read twice, and refused as forged, or as a copy of what is
+// for somebody else; the program exits with 1 if one is lost, or read twice or
+// wrongly.
+//
+// With -peer official the second person is the official library (package
+// internal/interop says how to install it). Its process neither seals nor opens
+// envelopes here and is in no group: the relay is told who writes then, and there is
+// no third person.
 //
 // The same programs are there to chat with:
 //
@@ -30,13 +36,20 @@
 //	go run ./session/examples/chat -as budi -store ~/budi.store
 //
 // To read it, begin at outbox.go: it has what an app does with a Device to send
-// to all devices of somebody. person.go is what it does to receive, seal.go how
-// envelopes are sealed and opened, retry.go what it does with what cannot be read,
-// groups.go how a group is made, written to and left, safety.go how two people make sure that nobody is in between, files.go how a file
-// is sent, link.go how a second device is linked, and client.go how a Device asks a
-// server for devices and their keys. body.go is what is in a message. relay.go,
-// directory.go, postoffice.go, mailbox.go, certify.go, blobs.go and board.go are that
-// server; demo.go, scenes.go, parcel.go and script.go the play.
+// to all devices of somebody. person.go is what it does to receive, and of the
+// others each is one thing:
+//
+//	seal.go     how envelopes are sealed and opened, so that the relay does not learn who writes
+//	retry.go    what becomes of a message that cannot be read
+//	groups.go   how a group is made, and how a message is encrypted once for all of it
+//	safety.go   how two people make sure that nobody is in between
+//	files.go    how a file is sent
+//	link.go     how a second device is linked
+//	body.go     what is in a message
+//	client.go   how a Device asks a server for devices and their keys
+//
+// relay.go, directory.go, postoffice.go, mailbox.go, certify.go, blobs.go and
+// board.go are that server; demo.go, scenes.go, parcel.go and script.go the play.
 package main
 
 import (

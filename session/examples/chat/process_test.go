@@ -125,6 +125,33 @@ func TestInteractive(t *testing.T) {
 	budi.types(t, "I do now.")
 	ani.sees(t, "^budi: I do now.$")
 
+	// They compare numbers, and Ani sends a file, and makes a group.
+	ani.types(t, "/number")
+	digits := ani.sees(t, `^    ([0-9]{5}(?: [0-9]{5}){11})$`)[1]
+	code := ani.sees(t, "^/verify NAME ([0-9a-f]{148})$")[1]
+	budi.types(t, "/number ani", "/verify ani "+code, "/verify ani 12345")
+	require.Equal(t, digits, budi.sees(t, `^    ([0-9]{5}(?: [0-9]{5}){11})$`)[1])
+	budi.sees(t, "^the safety number with ani is the same on both sides")
+	budi.sees(t, "^! /verify NAME wants")
+	ani.types(t, "/verify budi "+digits)
+	ani.sees(t, "^the safety number with budi is the same")
+	picture := filepath.Join(t.TempDir(), "a picture")
+	require.NoError(t, os.WriteFile(picture, []byte("picture"), 0o600))
+	ani.types(t, "/picture "+picture)
+	budi.sees(t, `^ani: \[a picture, 7 bytes: /save FILE\]$`)
+	budi.types(t, "/save "+picture+"-2", "/save "+picture)
+	budi.sees(t, "^saved: 7 bytes$")
+	budi.sees(t, "^! file already exists")
+	ani.types(t, "/group family budi", "/g family All here? \x1b")
+	budi.sees(t, "^in the group ani/family are now ani, budi$")
+	budi.sees(t, `^ani in ani/family: All here\? \\x1b$`)
+	budi.types(t, "/g ani/family I am.", "/remove ani/family ani", "/g nothing x")
+	ani.sees(t, "^budi in ani/family: I am.$")
+	budi.sees(t, "^! ani cannot be removed")
+	budi.sees(t, "^! you are not in the group budi/nothing")
+	ani.types(t, "/remove family budi")
+	budi.sees(t, "^in the group ani/family are now ani$")
+
 	ani.types(t, "/help", "/nonsense", "/to no name", "/accept", "/history")
 	ani.sees(t, "^/to NAME")
 	ani.sees(t, "^there is no /nonsense")

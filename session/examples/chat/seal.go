@@ -116,7 +116,7 @@ func (p *person) unseal(ctx context.Context, e *envelope) (*session.Received, er
 		return p.decrypt(ctx, e)
 	}
 	got, err := p.openOnce(ctx, e)
-	if bad := (*sealed.CertificateError)(nil); errors.As(err, &bad) { // of a root that is not known here yet?
+	if bad := (*sealed.CertificateError)(nil); errors.As(err, &bad) && bad.Reason == "untrusted" { // of a root that is not known here yet?
 		if err := p.certify(ctx); err != nil {
 			return nil, err
 		}

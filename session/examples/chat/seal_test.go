@@ -50,7 +50,7 @@ func (w *wiretap) to(t *testing.T, r *testRelay) string {
 }
 
 // Whoever looks at what the relay gets with a message, logs and keeps finds
-// nobody who sent it: no name, no id, no key; not with a picture, nor when a message
+// nobody who sent it: no name, no id, no key; not with a picture, not in a group, nor when a message
 // is asked for and sent again.
 func TestRelayLogShowsNoSender(t *testing.T) {
 	const name = "Sriwahyuni-Dewi"
@@ -85,6 +85,12 @@ func TestRelayLogShowsNoSender(t *testing.T) {
 	require.NoError(t, err)
 	ani.next(t, sentEvent)
 	budi.hears(t, readEvent, fileText("picture", 7))
+	require.NoError(t, ani.gather(t.Context(), "family", []string{"budi"}))
+	ani.sendsAll(t, sentEvent)
+	require.NoError(t, ani.write(t.Context(), name+"/family", "to all"))
+	ani.sendsAll(t, keyEvent, sentEvent)
+	keep()
+	budi.receives(t, groupEvent, readEvent)
 	require.NoError(t, budi.device.Forget(t.Context(), ani.me.User))
 	ani.sends(t, "budi", "four")
 	shown := log
@@ -116,7 +122,7 @@ func TestRelayLogShowsNoSender(t *testing.T) {
 			sent++
 		}
 	}
-	require.Equal(t, 6, sent)
+	require.Equal(t, 9, sent)
 	require.NotEmpty(t, kept)
 	clean(kept.String())
 	require.Contains(t, strings.Join(shown, "\n"), "somebody to budi, type 6")
