@@ -319,7 +319,7 @@ func senderKeyFields() []fld {
 func distributionFields() []fld { return append(senderKeyFields(), raw(5, key33(18)).must()) }
 
 func senderEntryFields() []fld {
-	return []fld{raw(1, seq(16)).must(), num64(2, 1<<41), raw(3, key33(1))}
+	return []fld{raw(1, seq(16)).must(), num64(2, 1<<41), raw(3, key33(1)), raw(4, seq(16))}
 }
 
 func noteFields() []fld {

@@ -33,7 +33,8 @@ func (g *Groups) Accept(ctx context.Context, s *session.Sending) error { return 
 
 // Resend answers a request of another device, as Device.Resend does, also for what
 // was sent to a group. A device that could not read that is taken to lack the sender
-// key, and gets it from Distribute before the next message.
+// key, and gets it from Distribute before the next message, unless it was given it
+// since.
 //
 // Errors are those of Device.Resend, and those of the store after it: the same
 // request again is answered with the same message.
@@ -42,7 +43,7 @@ func (g *Groups) Resend(ctx context.Context, from session.Address, m *session.Me
 	if err != nil {
 		return nil, err
 	}
-	name, err := g.groupOf(ctx, m)
+	name, sentAt, err := g.groupOf(ctx, m)
 	if err != nil || name == "" {
 		return s, err
 	}
@@ -56,7 +57,7 @@ func (g *Groups) Resend(ctx context.Context, from session.Address, m *session.Me
 			return nil
 		case err != nil:
 			return err
-		case !asked(r, from):
+		case !asked(r, from, sentAt, clock(t)):
 			return t.Check(groupKey(name))
 		}
 		return putGroup(t, name, r)
@@ -68,11 +69,11 @@ func (g *Groups) Resend(ctx context.Context, from session.Address, m *session.Me
 }
 
 // groupOf returns what the message was sent to that a request is about: the name of
-// a group, or of a user; "" is unknown.
-func (g *Groups) groupOf(ctx context.Context, m *session.Message) (name string, err error) {
+// a group, or of a user, and when; "" is unknown.
+func (g *Groups) groupOf(ctx context.Context, m *session.Message) (name string, sentAt uint64, err error) {
 	dem, err := wire.ParsePlaintextContent(m.Bytes)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	k := keystore.Key{Kind: "sent", Owner: "-", Name: strconv.FormatUint(dem.Timestamp, 10)}
 	err = g.d.Update(ctx, nil, func(t *session.Tx) error {
@@ -84,5 +85,5 @@ func (g *Groups) groupOf(ctx context.Context, m *session.Message) (name string, 
 		name = sent.SyncTo
 		return err
 	})
-	return name, err
+	return name, dem.Timestamp, err
 }

@@ -51,6 +51,7 @@ func (m *mail) compose(t *session.Tx, devices []session.Result, c *session.Conte
 	if err != nil {
 		return nil, err
 	}
+	m.sentAt = uint64(c.SentAt.UnixMilli())
 	if skip = m.give(r, devices); len(skip) == len(devices) {
 		return nil, errNobody
 	}
@@ -77,7 +78,7 @@ func (m *mail) give(r *wire.Group, devices []session.Result) (skip []session.Add
 		switch d := &devices[i]; {
 		case d.Err != nil: // which its Result says
 		case lacks(r, d):
-			give(r, d)
+			give(r, d, m.sentAt)
 		default:
 			skip = append(skip, d.To)
 		}
@@ -98,7 +99,7 @@ func (m *mail) recompose(t *session.Tx, devices []session.Result) (skip []sessio
 	}
 	for i := range devices {
 		if d := &devices[i]; d.Err == nil {
-			give(r, d)
+			give(r, d, m.sentAt)
 		}
 	}
 	return nil, putGroup(t, m.name, r)

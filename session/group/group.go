@@ -13,7 +13,7 @@
 //		}
 //		s, err := groups.Send(ctx, name, content, nil)
 //		// a WaitingError: Refresh the users that its Errs are about, Set excludes
-//		// whom they are about still; begin again
+//		// whom they, or those in the Results of key, are about still; begin again
 //		// submit it, and Reconcile it: after session.ErrUnsettled, begin again
 //		// Accept it: done
 //	}
@@ -44,7 +44,8 @@
 // session.Content.Distribution, Encrypt encrypts once for all who have it, and
 // Decrypt takes in what comes. Of each sender, the five newest keys of a distribution
 // id are kept, and of each of his devices 1,000 ids; of each key, what reads the
-// newest 2,000 messages that were passed over, and up to 25,000 ahead.
+// newest 2,000 messages that were passed over, and up to 25,000 ahead. One that went
+// out for newer ones comes back from where it was then, and not from before.
 //
 // # Divergences
 //
@@ -77,7 +78,8 @@ var ErrNoSenderKey = fmt.Errorf("group: no sender key: %w", session.ErrNoSession
 type Options struct {
 	// MaxAge is how long a sender key is used; 0 is 7 days.
 	MaxAge time.Duration
-	// MaxMessages is for how many messages; 0 is 10,000.
+	// MaxMessages is for how many messages; 0 is 10,000. It is 25,000 at most: whoever
+	// missed more could not read the next one.
 	MaxMessages uint32
 }
 
@@ -108,6 +110,7 @@ func New(d *session.Device, o *Options) *Groups {
 	if g.opts.MaxMessages == 0 {
 		g.opts.MaxMessages = 10000
 	}
+	g.opts.MaxMessages = min(g.opts.MaxMessages, maxJump)
 	return g
 }
 

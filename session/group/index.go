@@ -23,6 +23,7 @@ func enter(entries []wire.SenderKeyEntry, e *wire.SenderKeyEntry, accepted []byt
 		if trusted || bytes.Equal(next[at].Identity, e.Identity) {
 			next[at] = *e
 		}
+		next[at].Gone = e.Gone
 		return next, nil, true
 	}
 	if len(next) >= maxIDs {
@@ -49,4 +50,31 @@ func oldest(entries []wire.SenderKeyEntry, f func(*wire.SenderKeyEntry) bool) in
 		}
 	}
 	return at
+}
+
+// maxGone is of how many keys that went out it is remembered where they were, for
+// each distribution id.
+const maxGone = 64
+
+// passed adds to the keys that went out before those of states that are not among
+// the next ones any more, and returns the newest maxGone.
+func passed(gone []wire.SenderKeyGone, states, next []wire.SenderKeyState) []wire.SenderKeyGone {
+	gone = slices.Clone(gone)
+	for i := range states {
+		s := &states[i]
+		if find(next, s.ChainID) >= 0 {
+			continue
+		}
+		gone = slices.DeleteFunc(gone, func(g wire.SenderKeyGone) bool { return g.ChainID == s.ChainID })
+		gone = append(gone, wire.SenderKeyGone{ChainID: s.ChainID, Iteration: s.Iteration})
+	}
+	return gone[max(0, len(gone)-maxGone):]
+}
+
+// back reports whether a key would come back to where it was before it went out:
+// what was read under it might be read again.
+func back(gone []wire.SenderKeyGone, s *wire.SenderKeyState) bool {
+	return slices.ContainsFunc(gone, func(g wire.SenderKeyGone) bool {
+		return g.ChainID == s.ChainID && s.Iteration < g.Iteration
+	})
 }

@@ -68,10 +68,10 @@ func given(g *wire.Group, a session.Address) (int, bool) {
 	})
 }
 
-// give notes that the key was encrypted for a device. Where it was for another
+// give notes that the key was encrypted for a device, in a message of a time. Where it was for another
 // one of that number before, that stays, and makes the next key due.
-func give(g *wire.Group, d *session.Result) {
-	to := wire.GroupKey{User: d.To.User, Device: d.To.Device, RegistrationID: d.RegistrationID}
+func give(g *wire.Group, d *session.Result, sentAt uint64) {
+	to := wire.GroupKey{User: d.To.User, Device: d.To.Device, RegistrationID: d.RegistrationID, SentAt: sentAt}
 	if !d.Identity.IsZero() {
 		to.Identity = d.Identity.Bytes()
 	}
@@ -91,16 +91,21 @@ func taken(g *wire.Group, d *session.Result) {
 	}
 }
 
-// asked notes that a device could not read something, and reports whether that is
-// news: it may have lost the key, and lacks it now.
-func asked(g *wire.Group, a session.Address) bool {
+// asked notes that a device could not read what was sent at a time, and reports
+// whether that is news: it may have lost the key, and lacks it now. What was sent
+// before it was given the key says nothing of that, unless the clock was set back.
+func asked(g *wire.Group, a session.Address, at, now uint64) bool {
 	i, found := given(g, a)
-	if !found || !g.Given[i].Taken {
+	if !found || !g.Given[i].Taken || at < g.Given[i].SentAt && g.Given[i].SentAt <= now+ahead {
 		return false
 	}
 	g.Given[i].Taken = false
 	return true
 }
+
+// ahead is how far times of sending run ahead of the clock at most, in
+// milliseconds, where many are given out at once.
+const ahead = 60_000
 
 // compare orders devices by user and number, as package session does.
 func compare(userA string, deviceA uint32, userB string, deviceB uint32) int {

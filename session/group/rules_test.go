@@ -35,7 +35,7 @@ func allWell() *ruled {
 		{To: at("cici", 1), RegistrationID: 13, Identity: ciciKey, Session: [32]byte{3}},
 	}
 	for i := range slices.Backward(c.devices) { // in no good order
-		group.Give(&c.g, &c.devices[i])
+		group.Give(&c.g, &c.devices[i], 500)
 		group.Taken(&c.g, &c.devices[i])
 	}
 	return c
@@ -109,15 +109,15 @@ func TestWhoLacksTheKey(t *testing.T) {
 		"one device more": {func(c *ruled) {
 			c.devices = append(c.devices, session.Result{To: at("dewi", 1), Session: [32]byte{9}})
 		}, []session.Address{at("dewi", 1)}},
-		"it was not taken": {func(c *ruled) { group.Give(&c.g, &c.devices[1]) }, []session.Address{at("budi", 2)}},
-		"it asked":         {func(c *ruled) { require.True(t, group.Asked(&c.g, at("budi", 2))) }, []session.Address{at("budi", 2)}},
+		"it was not taken": {func(c *ruled) { group.Give(&c.g, &c.devices[1], 500) }, []session.Address{at("budi", 2)}},
+		"it asked":         {func(c *ruled) { require.True(t, group.Asked(&c.g, at("budi", 2), 500, 0)) }, []session.Address{at("budi", 2)}},
 		"it asked twice": {func(c *ruled) {
-			require.True(t, group.Asked(&c.g, at("budi", 2)))
-			require.False(t, group.Asked(&c.g, at("budi", 2)))
+			require.True(t, group.Asked(&c.g, at("budi", 2), 500, 0))
+			require.False(t, group.Asked(&c.g, at("budi", 2), 500, 0))
 		}, []session.Address{at("budi", 2)}},
-		"somebody else asked": {func(c *ruled) { require.False(t, group.Asked(&c.g, at("dewi", 2))) }, nil},
+		"somebody else asked": {func(c *ruled) { require.False(t, group.Asked(&c.g, at("dewi", 2), 500, 0)) }, nil},
 		"it was taken again": {func(c *ruled) {
-			group.Give(&c.g, &c.devices[1])
+			group.Give(&c.g, &c.devices[1], 500)
 			c.devices[1].Session[9]++
 			group.Taken(&c.g, &c.devices[1])
 		}, nil},
@@ -136,12 +136,12 @@ func TestWhoLacksTheKey(t *testing.T) {
 func TestGRP_06_GivenToTwo(t *testing.T) {
 	r := allWell()
 	r.devices[1].RegistrationID++
-	group.Give(&r.g, &r.devices[1])
+	group.Give(&r.g, &r.devices[1], 500)
 	group.Taken(&r.g, &r.devices[1])
 	require.True(t, r.due())
 	r = allWell()
 	r.devices[1].Identity = ciciKey
-	group.Give(&r.g, &r.devices[1])
+	group.Give(&r.g, &r.devices[1], 500)
 	group.Taken(&r.g, &r.devices[1])
 	require.True(t, r.due())
 }

@@ -58,7 +58,9 @@ type mail struct {
 	was   *wire.Group // the group when its users were named
 	users []string
 	opts  session.SendOptions
-	chain uint32 // that is given out
+
+	chain  uint32 // that is given out
+	sentAt uint64 // in a message of this time, in milliseconds since 1970
 }
 
 // errMoved ends an operation on a group that is not what it was any more.

@@ -1,8 +1,10 @@
 package group
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -27,13 +29,22 @@ func take(t *session.Tx, r *session.Received, id DistributionID, s *wire.SenderK
 	if err := in.load(); err != nil {
 		return err
 	}
-	states, err := in.states()
+	entries, err := in.entries()
+	if err != nil {
+		return in.leftOut(err)
+	}
+	states, gone, err := in.states(at(entries, id))
 	if err == nil {
-		err = in.enter(r, id)
+		err = in.enter(r, id, entries, gone)
 	}
 	if err == nil {
 		err = store(t, in.record, states)
 	}
+	return in.leftOut(err)
+}
+
+// leftOut is no error for a sender key that was left out.
+func (in *intake) leftOut(err error) error {
 	if errors.Is(err, errLeftOut) {
 		return nil
 	}
@@ -75,22 +86,8 @@ func (in *intake) mend(err error) error {
 	return errLeftOut
 }
 
-// states returns the states of the sender with the new one.
-func (in *intake) states() ([]wire.SenderKeyState, error) {
-	old, _, err := load(in.t, in.record)
-	if err := in.mend(err); err != nil {
-		return nil, err
-	}
-	states, ok := add(old, in.state, in.accepted)
-	if !ok {
-		return nil, errLeftOut
-	}
-	return states, nil
-}
-
-// enter writes the index, and deletes the record that goes out. Nothing changed
-// after an error.
-func (in *intake) enter(r *session.Received, id DistributionID) error {
+// entries returns the index of the sender.
+func (in *intake) entries() ([]wire.SenderKeyEntry, error) {
 	var index wire.SenderKeyIndex
 	body, ok, err := in.t.Get(in.index)
 	if ok {
@@ -98,11 +95,43 @@ func (in *intake) enter(r *session.Received, id DistributionID) error {
 			err = fmt.Errorf("%w: %w", session.ErrCorrupt, err)
 		}
 	}
-	if err := in.mend(err); err != nil {
-		return err
+	return index.Entries, in.mend(err)
+}
+
+// at returns the entry of an id; nil is none.
+func at(entries []wire.SenderKeyEntry, id DistributionID) *wire.SenderKeyEntry {
+	i := slices.IndexFunc(entries, func(e wire.SenderKeyEntry) bool { return bytes.Equal(e.ID, id[:]) })
+	if i < 0 {
+		return nil
 	}
-	e := wire.SenderKeyEntry{ID: id[:], At: uint64(r.ReceivedAt.UnixMilli()), Identity: in.state.Identity}
-	entries, out, ok := enter(index.Entries, &e, in.accepted)
+	return &entries[i]
+}
+
+// states returns the states of the sender with the new one, and which went out, now
+// and before.
+func (in *intake) states(e *wire.SenderKeyEntry) (states []wire.SenderKeyState, gone []wire.SenderKeyGone, err error) {
+	old, _, err := load(in.t, in.record)
+	if err := in.mend(err); err != nil {
+		return nil, nil, err
+	}
+	if e != nil {
+		gone = e.Gone
+	}
+	if find(old, in.state.ChainID) < 0 && back(gone, in.state) {
+		return nil, nil, errLeftOut
+	}
+	states, ok := add(old, in.state, in.accepted)
+	if !ok {
+		return nil, nil, errLeftOut
+	}
+	return states, passed(gone, old, states), nil
+}
+
+// enter writes the index, and deletes the record that goes out. Nothing changed
+// after an error.
+func (in *intake) enter(r *session.Received, id DistributionID, entries []wire.SenderKeyEntry, gone []wire.SenderKeyGone) error {
+	e := wire.SenderKeyEntry{ID: id[:], At: uint64(r.ReceivedAt.UnixMilli()), Identity: in.state.Identity, Gone: gone}
+	entries, out, ok := enter(entries, &e, in.accepted)
 	if !ok {
 		return errLeftOut
 	}

@@ -1,0 +1,105 @@
+package group_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/group"
+)
+
+// A request that is about something from before the key that a device has says
+// nothing of that key: whoever carries messages cannot have the key given out again
+// and again with one request.
+func TestOldRequests(t *testing.T) {
+	w := newTown(t, at(ani, 1), at(budi, 1))
+	a, b := w.of[at(ani, 1)], w.of[at(budi, 1)]
+	a.set(budi)
+	key, err := a.groups.Distribute(ctx, club, nil)
+	require.NoError(t, err)
+	require.NoError(t, a.groups.Accept(ctx, key)) // and it is lost
+	s := []*session.Sending{a.sends("one"), a.sends("two")}
+	first := b.asks(a, s[0], s[0].Results[0].Message)
+	a.answers(b, first)
+	require.Equal(t, []session.Address{at(budi, 1)}, a.says("three"))
+	for range 10 {
+		a.answers2(b, first)
+		require.Empty(t, a.gives())
+	}
+	a.answers(b, b.asks(a, s[1], s[1].Results[0].Message))
+	require.Empty(t, a.says("four"))
+	w.heard(at(budi, 1), "one", "three", "two", "four")
+
+	s = []*session.Sending{a.sends("five")} // what comes after says it again
+	b.deletes((&party{Device: b.Device}).senderRecord(at(ani, 1), idOf(t, s[0])))
+	a.answers(b, b.asks(a, s[0], s[0].Results[0].Message))
+	require.Equal(t, []session.Address{at(budi, 1)}, a.says("six"))
+	w.heard(at(budi, 1), "five", "six")
+
+	w.now = w.now.Add(-time.Hour) // and so when the clock was wrong
+	a = a.restarted(a.store)
+	s = []*session.Sending{a.sends("seven")}
+	b.deletes((&party{Device: b.Device}).senderRecord(at(ani, 1), idOf(t, s[0])))
+	a.answers(b, b.asks(a, s[0], s[0].Results[0].Message))
+	require.Equal(t, []session.Address{at(budi, 1)}, a.gives())
+}
+
+// A sender key that went out for newer ones does not come back with its message,
+// so that what was read under it is read once.
+func TestReplayedKey(t *testing.T) {
+	all := parties(t, "alice", "bob")
+	alice, bob := all[0], all[1]
+	key := alice.says(t, bob, &session.Content{Distribution: alice.key(t, room)})
+	bob.reads(t, alice, key)
+	m := alice.tells(t, room, "once")
+	bob.saved(t, alice, m)
+	for range 5 {
+		require.NoError(t, alice.groups.Rotate(ctx, room))
+		alice.gives(t, room, bob)
+	}
+	before := bob.states(t, alice, room)
+	require.True(t, bob.reads(t, alice, key).Redelivered)
+	require.Equal(t, before, bob.states(t, alice, room))
+	require.ErrorIs(t, bob.decrypt(t, alice, m, nil), session.ErrDuplicate)
+	again := alice.says(t, bob, &session.Content{Distribution: bob.reads(t, alice, key).Content.Distribution}) // as Resend does
+	bob.saved(t, alice, again)
+	require.Equal(t, before, bob.states(t, alice, room))
+	require.ErrorIs(t, bob.decrypt(t, alice, m, nil), session.ErrDuplicate)
+}
+
+// One that went out because older ones came late is taken in again from where the
+// sender is.
+func TestKeyComesBack(t *testing.T) {
+	all := parties(t, "alice", "bob")
+	alice, bob := all[0], all[1]
+	var late []*session.Message
+	for range 5 {
+		late = append(late, alice.says(t, bob, &session.Content{Distribution: alice.key(t, room)}))
+		require.NoError(t, alice.groups.Rotate(ctx, room))
+	}
+	alice.gives(t, room, bob)
+	old := alice.tells(t, room, "hello")
+	bob.saved(t, alice, old)
+	for _, m := range late {
+		bob.saved(t, alice, m)
+	}
+	require.ErrorIs(t, bob.decrypt(t, alice, alice.tells(t, room, "?"), nil), group.ErrNoSenderKey)
+	alice.gives(t, room, bob)
+	bob.hears(t, alice, alice.tells(t, room, "again"), "again")
+	require.ErrorIs(t, bob.decrypt(t, alice, old, nil), session.ErrDuplicate)
+}
+
+// However many messages a group may send under one key, nobody falls behind so far
+// that he could not read the next one.
+func TestMaxMessagesIsBounded(t *testing.T) {
+	w := newTown(t, at(ani, 1), at(budi, 1))
+	w.policy = group.Options{MaxMessages: 1 << 20, MaxAge: 1 << 60}
+	a := w.add(at(ani, 1))
+	a.set(budi)
+	require.NotEmpty(t, a.says("one"))
+	(&party{Device: a.Device, store: a.store}).alters(t, &party{Device: a.Device}, a.club().ID, iterated(25_000))
+	require.NotEmpty(t, a.says("two"))
+	w.heard(at(budi, 1), "one", "two")
+}
