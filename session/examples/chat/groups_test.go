@@ -191,6 +191,34 @@ func TestGroupHeals(t *testing.T) {
 	require.Empty(t, r.relay.mail.boxes[laptop.me].mail)
 }
 
+// A member who comes back with another identity key holds up the group until that is
+// accepted, or the member removed.
+func TestGroupIdentityChange(t *testing.T) {
+	r, ani, budi, citra := threePeople(t)
+	ani.says(t, "one", keyEvent, sentEvent)
+	budi.reads(t, "ani", "one")
+	citra.reads(t, "ani", "one")
+	budi = newTestPerson(t, budi1, r.url, keystore.NewMemory())
+	budi.arrives(t)
+	budi.sends(t, "ani", "a new phone")
+	ani.receives(t, changedEvent, readEvent)
+	require.ErrorContains(t, ani.write(t.Context(), testFamily, "two"), "not sent")
+
+	ani = newTestPerson(t, ani1, r.url, ani.store) // has not shown it
+	require.NoError(t, ani.write(t.Context(), testFamily, "two"))
+	for range 2 {
+		left, err := ani.sendSome(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, left)
+	}
+	require.Equal(t, "budi", ani.next(t, changedEvent).Peer)
+	ani.silent(t)
+	require.NoError(t, ani.accept(t.Context(), "budi"))
+	ani.sendsAll(t, keyEvent, sentEvent)
+	citra.reads(t, "ani", "two")
+	require.True(t, budi.receives(t, readEvent)[0].Outsider, "nobody has told this phone of the group")
+}
+
 // A process may stop between any two steps of sending to a group: the message
 // comes once to each.
 func TestStopWhileSendingToGroup(t *testing.T) {

@@ -86,7 +86,7 @@ func (p *person) answer(ctx context.Context, e envelope) (*session.Sending, erro
 	if err != nil {
 		return nil, err
 	}
-	return s, sender.SealAll(sealed.HintResendable, e.group)(s)
+	return s, sender.SealAll(sealed.HintResendable, nil)(s)
 }
 
 // ignore shows a message that nothing comes of.
