@@ -138,14 +138,17 @@ func TestSS_07_EnvelopeBits(t *testing.T) {
 
 func TestSS_07_EnvelopeLengths(t *testing.T) {
 	l := letterOf(t, session.TypeSignal, 1, []byte("group"))
-	o := l.opener(nil)
+	o, step := l.opener(nil), 1
+	if testing.Short() {
+		step = 13
+	}
 	for _, b := range l.envelope {
-		for n := range b {
+		for n := 0; n < len(b); n += step {
 			_, err := o.Open(b[:n:n], expires)
 			require.Error(t, err, "%d", n)
 			require.True(t, isOpenError(err), "%v", err)
 		}
-		for n := 1; n <= 100; n++ {
+		for n := 1; n <= 100; n += step {
 			_, err := o.Open(append(bytes.Clone(b), make([]byte, n)...), expires)
 			require.Error(t, err)
 			require.True(t, isOpenError(err), "%v", err)
