@@ -3,6 +3,7 @@ package sealed
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/session"
@@ -107,9 +108,10 @@ func (s *Sender) sealApart(results []*session.Result, m *session.Message, hint H
 			identities = append(identities, r.Identity)
 		}
 	}
-	made, err := s.sealReceived(identities, c)
+	made, bad, err := s.sealReceived(identities, c)
 	if err != nil {
-		return err
+		whose := slices.IndexFunc(results, func(r *session.Result) bool { return r.Identity == identities[bad] })
+		return &RecipientError{Address: results[whose].To, Err: err}
 	}
 	for _, r := range results {
 		r.Message = made[at[r.Identity]]
@@ -117,21 +119,22 @@ func (s *Sender) sealApart(results []*session.Result, m *session.Message, hint H
 	return nil
 }
 
-// sealReceived makes the received form for each identity key.
-func (s *Sender) sealReceived(to []keys.IdentityKey, c *wire.SealedContent) ([]*session.Message, error) {
+// sealReceived makes the received form for each identity key. Of what fails it
+// returns the first.
+func (s *Sender) sealReceived(to []keys.IdentityKey, c *wire.SealedContent) (out []*session.Message, bad int, err error) {
 	var coins [32]byte
 	rand.Read(coins[:])
 	x := newV2(&coins)
 	defer x.clear()
 	clear(coins[:])
-	made, _, err := s.keys(x, len(to), func(i int) keys.IdentityKey { return to[i] })
+	made, bad, err := s.keys(x, len(to), func(i int) keys.IdentityKey { return to[i] })
 	if err != nil {
-		return nil, err
+		return nil, bad, err
 	}
 	shared := x.appendShared(nil, c)
-	out := make([]*session.Message, len(to))
+	out = make([]*session.Message, len(to))
 	for i := range made {
 		out[i] = &session.Message{Type: session.TypeSealed, Bytes: wire.AppendSealedReceived(nil, &made[i], shared)}
 	}
-	return out, nil
+	return out, 0, nil
 }

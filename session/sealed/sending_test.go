@@ -7,10 +7,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/sealed"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // sealing are options under which all that p sends is sealed.
@@ -262,4 +264,26 @@ func TestSealAllShared(t *testing.T) {
 		}
 	}
 	require.NoError(t, alice.Accept(ctx, s))
+}
+
+// Whoever cannot be sealed for is named, however his message goes.
+func TestSealAllNamesTheRecipient(t *testing.T) {
+	i := newIssuer(1)
+	s, err := sealed.NewSender(pair(t, 0x33), i.issue(t, nil), nil)
+	require.NoError(t, err)
+	none, err := keys.ParseIdentityKey(testutil.SmallOrderKeys()[2]) // u = 1
+	require.NoError(t, err)
+	for _, user := range []string{"budi", bobID} {
+		for _, typ := range []session.MessageType{session.TypeSignal, session.TypeSenderKey} {
+			m := &session.Message{Type: typ, Bytes: count(20)}
+			sending := &session.Sending{SentAt: expires, Results: []session.Result{
+				{To: session.Address{User: "ani", Device: 1}, Identity: pair(t, 0x44).Public(), Message: m},
+				{To: session.Address{User: user, Device: 2}, Identity: none, Message: m},
+			}}
+			var e *sealed.RecipientError
+			require.ErrorAs(t, s.SealAll(sealed.HintDefault, nil)(sending), &e)
+			require.ErrorIs(t, e, keys.ErrZeroAgreement)
+			require.Equal(t, user, e.Address.User)
+		}
+	}
 }
