@@ -29,7 +29,7 @@ type GroupKey struct {
 	RegistrationID uint32 // 3: which it had then
 	Identity       []byte // 4: the identity key it was encrypted for, 33 bytes; empty: unknown
 	Session        []byte // 5: SHA-256 of the base key of the session it was encrypted on, 32 bytes; empty: unknown
-	SentAt         uint64 // 6: of the message it was in, in milliseconds since 1970
+	SentAt         uint64 // 6: of the message it was in, in milliseconds since 1970; 0: it asked for another one since
 	Taken          bool   // 7: the server took that, and the device did not ask for another one since
 }
 

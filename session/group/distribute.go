@@ -117,7 +117,7 @@ func (m *mail) accepted(t *session.Tx, s *session.Sending) error {
 	}
 	for i := range s.Results {
 		if d := &s.Results[i]; d.Message != nil {
-			taken(r, d)
+			taken(r, d, m.sentAt)
 		}
 	}
 	return putGroup(t, m.name, r)

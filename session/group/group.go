@@ -76,7 +76,8 @@ var ErrNoSenderKey = fmt.Errorf("group: no sender key: %w", session.ErrNoSession
 
 // Options are the policies of Groups. The zero value, like nil, is the defaults.
 type Options struct {
-	// MaxAge is how long a sender key is used; 0 is 7 days.
+	// MaxAge is how long a sender key is used, in whole milliseconds, at least one; 0 and
+	// less is 7 days.
 	MaxAge time.Duration
 	// MaxMessages is for how many messages; 0 is 10,000. It is 25,000 at most: whoever
 	// missed more could not read the next one.
@@ -104,7 +105,7 @@ func New(d *session.Device, o *Options) *Groups {
 	if o != nil {
 		g.opts = *o
 	}
-	if g.opts.MaxAge == 0 {
+	if g.opts.MaxAge <= 0 {
 		g.opts.MaxAge = 7 * 24 * time.Hour
 	}
 	if g.opts.MaxMessages == 0 {

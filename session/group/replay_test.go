@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/group"
 )
@@ -102,4 +103,43 @@ func TestMaxMessagesIsBounded(t *testing.T) {
 	(&party{Device: a.Device, store: a.store}).alters(t, &party{Device: a.Device}, a.club().ID, iterated(25_000))
 	require.NotEmpty(t, a.says("two"))
 	w.heard(at(budi, 1), "one", "two")
+}
+
+// Nobody has the key for that a Sending is accepted again, or late, of which he said
+// meanwhile that he could not read it.
+func TestAcceptedAfterRequest(t *testing.T) {
+	w := newTown(t, at(ani, 1), at(budi, 1))
+	a, b := w.of[at(ani, 1)], w.of[at(budi, 1)]
+	a.set(budi)
+	key, err := a.groups.Distribute(ctx, club, nil)
+	require.NoError(t, err)
+	require.NoError(t, a.groups.Accept(ctx, key)) // and it is lost
+	s := a.sends("one")
+	a.answers(b, b.asks(a, s, s.Results[0].Message))
+	a.waits(nil, at(budi, 1))
+	require.NoError(t, a.groups.Accept(ctx, key))
+	a.waits(nil, at(budi, 1))
+	require.Equal(t, []session.Address{at(budi, 1)}, a.says("two"))
+	w.heard(at(budi, 1), "one", "two")
+}
+
+// A group message gives no sender key.
+func TestSendWithoutDistribution(t *testing.T) {
+	_, a := three(t)
+	before := testutil.StoreDigest(t, a.store)
+	refused(t, second(a.groups.Send(ctx, club, &session.Content{Distribution: []byte("key")}, nil)), session.ErrMalformed)
+	require.Equal(t, before, testutil.StoreDigest(t, a.store))
+}
+
+// An age below 0 is the one that holds without any.
+func TestNoNegativeAge(t *testing.T) {
+	w := newTown(t, at(ani, 1), at(budi, 1))
+	w.policy.MaxAge = -1
+	a := w.add(at(ani, 1))
+	a.set(budi)
+	require.NotEmpty(t, a.says("one"))
+	w.now = w.now.Add(7*24*time.Hour - 1)
+	require.Empty(t, a.says("two"))
+	w.now = w.now.Add(time.Minute)
+	require.NotEmpty(t, a.says("three"))
 }

@@ -84,9 +84,10 @@ func give(g *wire.Group, d *session.Result, sentAt uint64) {
 	}
 }
 
-// taken notes that the server took what give noted.
-func taken(g *wire.Group, d *session.Result) {
-	if i, found := given(g, d.To); found {
+// taken notes that the server took what give noted last, if the device did not ask
+// for anything since.
+func taken(g *wire.Group, d *session.Result, sentAt uint64) {
+	if i, found := given(g, d.To); found && g.Given[i].SentAt == sentAt {
 		g.Given[i].Session, g.Given[i].Taken = bytes.Clone(d.Session[:]), true
 	}
 }
@@ -96,10 +97,14 @@ func taken(g *wire.Group, d *session.Result) {
 // before it was given the key says nothing of that, unless the clock was set back.
 func asked(g *wire.Group, a session.Address, at, now uint64) bool {
 	i, found := given(g, a)
-	if !found || !g.Given[i].Taken || at < g.Given[i].SentAt && g.Given[i].SentAt <= now+ahead {
+	if !found {
 		return false
 	}
-	g.Given[i].Taken = false
+	to := &g.Given[i]
+	if since := at < to.SentAt && to.SentAt <= now+ahead; since || !to.Taken && to.SentAt == 0 {
+		return false
+	}
+	to.Taken, to.SentAt = false, 0
 	return true
 }
 

@@ -36,7 +36,7 @@ func allWell() *ruled {
 	}
 	for i := range slices.Backward(c.devices) { // in no good order
 		group.Give(&c.g, &c.devices[i], 500)
-		group.Taken(&c.g, &c.devices[i])
+		group.Taken(&c.g, &c.devices[i], 500)
 	}
 	return c
 }
@@ -119,7 +119,7 @@ func TestWhoLacksTheKey(t *testing.T) {
 		"it was taken again": {func(c *ruled) {
 			group.Give(&c.g, &c.devices[1], 500)
 			c.devices[1].Session[9]++
-			group.Taken(&c.g, &c.devices[1])
+			group.Taken(&c.g, &c.devices[1], 500)
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,11 +137,11 @@ func TestGRP_06_GivenToTwo(t *testing.T) {
 	r := allWell()
 	r.devices[1].RegistrationID++
 	group.Give(&r.g, &r.devices[1], 500)
-	group.Taken(&r.g, &r.devices[1])
+	group.Taken(&r.g, &r.devices[1], 500)
 	require.True(t, r.due())
 	r = allWell()
 	r.devices[1].Identity = ciciKey
 	group.Give(&r.g, &r.devices[1], 500)
-	group.Taken(&r.g, &r.devices[1])
+	group.Taken(&r.g, &r.devices[1], 500)
 	require.True(t, r.due())
 }

@@ -44,9 +44,13 @@ func (e *WaitingError) Unwrap() []error {
 // message; device 0 is all of a user's.
 //
 // Errors: WaitingError, in which case Distribute is to be called, and Send again;
-// ErrNoGroup; ErrMalformed without session.Options.Content; those of Device.Send.
+// ErrNoGroup; ErrMalformed without session.Options.Content, and for a Distribution; those of
+// Device.Send.
 // After an error all is as it says there.
 func (g *Groups) Send(ctx context.Context, name string, c *session.Content, o *session.SendOptions) (*session.Sending, error) {
+	if c != nil && len(c.Distribution) > 0 {
+		return nil, errForOne
+	}
 	return g.mail(ctx, name, c, o, func(m *mail) { m.opts.Shared = m.shared })
 }
 
@@ -152,7 +156,7 @@ func (m *mail) due(t *session.Tx, r *wire.Group, devices []session.Result) (bool
 	if err != nil && !errors.Is(err, session.ErrCorrupt) { // one that is damaged is none
 		return false, err
 	}
-	l := limits{age: uint64(m.g.opts.MaxAge.Milliseconds()), messages: m.g.opts.MaxMessages}
+	l := limits{age: uint64(max(1, m.g.opts.MaxAge.Milliseconds())), messages: m.g.opts.MaxMessages}
 	return due(r, k, devices, clock(t), l), nil
 }
 

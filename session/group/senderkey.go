@@ -33,6 +33,9 @@ func senderKey(sender session.Address, id DistributionID) keystore.Key {
 // a distribution message in them.
 var errRaw = fmt.Errorf("%w: groups need Options.Content", session.ErrMalformed)
 
+// errForOne reports what must not go to all alike.
+var errForOne = fmt.Errorf("%w: content for one device", session.ErrMalformed)
+
 // maxUnknown bounds how often a message is encrypted anew because nobody knows
 // whether it was.
 const maxUnknown = 16
@@ -105,7 +108,7 @@ func (g *Groups) outgoing(plaintext []byte) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case c.Sync != nil, len(c.Distribution) > 0:
-		return nil, fmt.Errorf("%w: content for one device", session.ErrMalformed)
+		return nil, errForOne
 	}
 	return wire.AppendPadded(nil, plaintext), nil
 }
