@@ -95,8 +95,8 @@ func (p *play) perform() error {
 		}
 	}
 	for _, l := range script {
-		if l.fate == gathers && p.unsealed() {
-			break // the official library's process has no groups
+		if l.fate == gathers && p.peer == "official" {
+			break // the official library's process is in none here
 		}
 		if err := p.act(l); err != nil {
 			return err
@@ -147,7 +147,7 @@ func (p *play) spawn(label string) (*actor, error) {
 		kind = p.peer
 	}
 	store := filepath.Join(p.dir, strings.ReplaceAll(label, "/", "-"))
-	a, err := startActor(p.ctx, label, "-relay", p.url, "-store", store, "-peer", kind, fmt.Sprintf("-unsealed=%t", p.unsealed()))
+	a, err := startActor(p.ctx, label, "-relay", p.url, "-store", store, "-peer", kind)
 	if err != nil {
 		return nil, err
 	}
@@ -159,10 +159,6 @@ func (p *play) spawn(label string) (*actor, error) {
 	}
 	return a, nil
 }
-
-// unsealed reports whether the relay is told who writes: the official library's
-// process neither seals nor opens.
-func (p *play) unsealed() bool { return p.peer == "official" }
 
 // act is one line of the script.
 func (p *play) act(l line) error {
@@ -290,9 +286,6 @@ func (p *play) happen(m *parcel, f fate) error {
 		return errors.Join(p.deliver(m, readEvent), p.deliver(m.again(), againEvent))
 	case forged:
 		p.print("    … and delivers another in its place first")
-		if p.unsealed() { // somebody can be asked for it again
-			return errors.Join(p.deliver(m.forge(), askedEvent), p.deliver(m, readEvent), p.resend(m, againEvent))
-		}
 		return errors.Join(p.deliver(m.forge(), refusedEvent), p.deliver(m, readEvent))
 	case dies:
 		return p.kill(m)
@@ -436,7 +429,7 @@ func (p *play) close() error {
 	p.printing.Lock()
 	logged, named := p.logged, p.named
 	p.printing.Unlock()
-	if named > 0 && !p.unsealed() {
+	if named > 0 {
 		p.fail("the relay's log shows who sent %d messages", named)
 	}
 	p.print("\nthe relay's log shows %d messages, and of %d who sent them", logged, named)

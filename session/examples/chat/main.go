@@ -24,9 +24,8 @@
 // wrongly.
 //
 // With -peer official the second person is the official library (package
-// internal/interop says how to install it). Its process neither seals nor opens
-// envelopes here and is in no group: the relay is told who writes then, and there is
-// no third person.
+// internal/interop says how to install it), which seals and opens envelopes, too. It
+// is in no group here, and there is no third person then.
 //
 // The same programs are there to chat with:
 //
@@ -106,7 +105,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&o.relay, "relay", "http://127.0.0.1:8080", "where the relay is")
 	f.StringVar(&o.store, "store", "", "file that keeps keys and messages; one is made if there is none")
 	f.StringVar(&o.peer, "peer", "gembok", "who the second person is, or with -as this one: gembok or official")
-	f.BoolVar(&o.unsealed, "unsealed", false, "tell the relay who writes, as is needed for people who use the official library here")
+	f.BoolVar(&o.unsealed, "unsealed", false, "tell the relay who writes, to see what it sees then")
 	f.BoolVar(&o.json, "json", false, "show events as lines of JSON")
 	if f.Parse(args) != nil || f.NArg() > 0 || o.peer != "gembok" && o.peer != "official" {
 		return errUsage

@@ -74,6 +74,7 @@ func TestDemoOfficial(t *testing.T) {
 	err = demo(context.Background(), &out, "official")
 	require.NoError(t, err, out.String())
 	require.True(t, strings.HasSuffix(out.String(), lastLineOfficial), out.String())
+	require.Contains(t, out.String(), "messages, and of 0 who sent them\n")
 }
 
 // TestDemoFails holds the counts against what must not happen.

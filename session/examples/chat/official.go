@@ -73,7 +73,7 @@ func (d *officialDevice) Due(context.Context) (session.Due, error) {
 	return session.Due{At: time.Now().AddDate(1, 0, 0)}, nil
 }
 
-func (d *officialDevice) Send(ctx context.Context, users []string, c *session.Content, _ *session.SendOptions) (*session.Sending, error) {
+func (d *officialDevice) Send(ctx context.Context, users []string, c *session.Content, o *session.SendOptions) (*session.Sending, error) {
 	d.last = time.UnixMilli(max(time.Now().UnixMilli(), d.last.UnixMilli()+1))
 	s := &session.Sending{SentAt: d.last}
 	plaintext := wire.AppendPadded(nil, (&session.Content{Body: c.Body, SentAt: d.last}).Bytes())
@@ -88,6 +88,9 @@ func (d *officialDevice) Send(ctx context.Context, users []string, c *session.Co
 			m, err := d.encrypt(ctx, to, plaintext)
 			s.Results = append(s.Results, session.Result{To: to, RegistrationID: p.RegistrationID, Message: m, Err: err})
 		}
+	}
+	if o != nil && o.Seal != nil {
+		return s, o.Seal(s)
 	}
 	return s, nil
 }

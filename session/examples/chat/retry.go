@@ -27,9 +27,11 @@ func (p *person) refuse(ctx context.Context, e envelope, cause error) error {
 		if err != nil {
 			return err
 		}
-		if request, err = sender.Seal(e.by.Claims().Identity, request, sealed.HintImplicit, e.group); err != nil {
+		s := &session.Sending{SentAt: e.SentAt, Results: []session.Result{{To: e.From, Identity: e.by.Claims().Identity, Message: request}}}
+		if err := sender.SealAll(sealed.HintImplicit, e.group)(s); err != nil {
 			return p.ignore(e, err)
 		}
+		request = s.Results[0].Message
 	}
 	part := &submission{ID: newID(), SentAt: e.SentAt, Letters: []letter{{To: e.From, Type: request.Type, Bytes: request.Bytes}}}
 	if e.by == nil {

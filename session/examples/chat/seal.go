@@ -20,9 +20,19 @@ const kindRoot = "root"
 // not know who does, and to believe who wrote.
 type credentials struct {
 	mu       sync.Mutex
-	sender   *sealed.Sender
+	sender   sealer
 	until    time.Time // when its certificate expires
-	receiver *sealed.Receiver
+	receiver opener
+}
+
+// A sealer is a sealed.Sender, or the official library that does as one.
+type sealer interface {
+	SealAll(hint sealed.Hint, group []byte) func(*session.Sending) error
+}
+
+// An opener is a sealed.Receiver, or the official library that does as one.
+type opener interface {
+	Open(ctx context.Context, envelope []byte, at time.Time, o *session.DecryptOptions) (*sealed.Received, error)
 }
 
 // certify gets a certificate, and the root that those of others are held against.
@@ -41,19 +51,35 @@ func (p *person) certify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNonsense, err)
 	}
-	sender, err := sealed.NewSender(p.own.IdentityKeyPair(), c, nil)
-	if claims := c.Claims(); err != nil || claims.User != p.me.User || claims.Device != p.me.Device {
+	if claims := c.Claims(); claims.User != p.me.User || claims.Device != p.me.Device || !claims.Identity.Equal(p.device.Identity()) {
 		return fmt.Errorf("%w: a certificate of somebody else", errNonsense)
 	}
 	roots, err := p.notes.addRoot(ctx, root)
 	if err != nil {
 		return err
 	}
+	sender, receiver, err := p.seals(c, roots)
+	if err != nil {
+		return err
+	}
 	p.passport.mu.Lock()
 	defer p.passport.mu.Unlock()
-	p.passport.sender, p.passport.until = sender, c.Claims().Expires
-	p.passport.receiver = sealed.NewReceiver(p.own, p.groups, &sealed.Trust{Roots: roots, Cache: 100}, nil)
+	p.passport.sender, p.passport.until, p.passport.receiver = sender, c.Claims().Expires, receiver
 	return nil
+}
+
+// seals returns what seals with a certificate, and opens what is sealed with those
+// of others.
+func (p *person) seals(c *sealed.SenderCertificate, roots []keys.VerifyKey) (sealer, opener, error) {
+	if d, ok := p.device.(*officialDevice); ok {
+		s := newOfficialSealer(d, c, roots)
+		return s, s, nil
+	}
+	sender, err := sealed.NewSender(p.own.IdentityKeyPair(), c, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return sender, sealed.NewReceiver(p.own, p.groups, &sealed.Trust{Roots: roots, Cache: 100}, nil), nil
 }
 
 // renew is certify when it is time.
@@ -74,12 +100,11 @@ func (p *person) resign() {
 	p.passport.sender = nil
 }
 
-// unsealed reports whether this person says to the relay who writes: the official
-// library in this demo, and whoever talks with it.
-func (p *person) unsealed() bool { return p.own == nil || p.open }
+// unsealed reports whether this person says to the relay who writes.
+func (p *person) unsealed() bool { return p.open }
 
 // sealer returns what seals, and until when others believe it.
-func (p *person) sealer(ctx context.Context) (*sealed.Sender, time.Time, error) {
+func (p *person) sealer(ctx context.Context) (sealer, time.Time, error) {
 	p.passport.mu.Lock()
 	sender, until := p.passport.sender, p.passport.until
 	p.passport.mu.Unlock()
@@ -136,9 +161,6 @@ func (p *person) openOnce(ctx context.Context, e *envelope) (*sealed.Received, e
 	p.passport.mu.Lock()
 	receiver := p.passport.receiver
 	p.passport.mu.Unlock()
-	if receiver == nil && p.own == nil {
-		return nil, session.ErrMalformed
-	}
 	if receiver == nil {
 		if err := p.certify(ctx); err != nil {
 			return nil, err
