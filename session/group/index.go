@@ -57,12 +57,13 @@ func oldest(entries []wire.SenderKeyEntry, f func(*wire.SenderKeyEntry) bool) in
 const maxGone = 64
 
 // passed adds to the keys that went out before those of states that are not among
-// the next ones any more, and returns the newest maxGone.
-func passed(gone []wire.SenderKeyGone, states, next []wire.SenderKeyState) []wire.SenderKeyGone {
+// the next ones any more, and returns the newest maxGone. Only those under the
+// accepted key count: others could keep one of these out with its chain id.
+func passed(gone []wire.SenderKeyGone, states, next []wire.SenderKeyState, accepted []byte) []wire.SenderKeyGone {
 	gone = slices.Clone(gone)
 	for i := range states {
 		s := &states[i]
-		if find(next, s.ChainID) >= 0 {
+		if find(next, s.ChainID) >= 0 || !bytes.Equal(s.Identity, accepted) {
 			continue
 		}
 		gone = slices.DeleteFunc(gone, func(g wire.SenderKeyGone) bool { return g.ChainID == s.ChainID })

@@ -1,12 +1,14 @@
 package group_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/group"
 )
@@ -143,3 +145,21 @@ func TestNoNegativeAge(t *testing.T) {
 	w.now = w.now.Add(time.Minute)
 	require.NotEmpty(t, a.says("three"))
 }
+
+// Whoever sits between two people keeps no key out: that one of its chain went out
+// says nothing of it.
+func TestGRP_03_GoneIsOnesOwn(t *testing.T) {
+	alice, bob, mallory := between(t)
+	d := alice.key(t, another)
+	give := func(d []byte) {
+		bob.saved(t, mallory, mallory.says(t, bob, &session.Content{Distribution: d}))
+	}
+	give(changed(t, d, func(m *wire.SenderKeyDistributionMessage) { m.Iteration = math.MaxUint32 }))
+	for chain := range uint32(5) {
+		give(mallory.another(t, another, chain))
+	}
+	alice.gives(t, another, bob)
+	bob.hears(t, alice, alice.tells(t, another, "hello"), "hello")
+}
+
+var another = group.DistributionID{4}

@@ -124,7 +124,7 @@ func (in *intake) states(e *wire.SenderKeyEntry) (states []wire.SenderKeyState, 
 	if !ok {
 		return nil, nil, errLeftOut
 	}
-	return states, passed(gone, old, states), nil
+	return states, passed(gone, old, states, in.accepted), nil
 }
 
 // enter writes the index, and deletes the record that goes out. Nothing changed
