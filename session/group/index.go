@@ -21,6 +21,7 @@ func enter(entries []wire.SenderKeyEntry, e *wire.SenderKeyEntry, accepted []byt
 	next = slices.Clone(entries)
 	if at := slices.IndexFunc(next, func(n wire.SenderKeyEntry) bool { return bytes.Equal(n.ID, e.ID) }); at >= 0 {
 		if trusted || bytes.Equal(next[at].Identity, e.Identity) {
+			e.At = max(e.At, next[at].At) // one that comes again is no older for that
 			next[at] = *e
 		}
 		next[at].Gone = e.Gone

@@ -163,3 +163,14 @@ func TestGRP_03_GoneIsOnesOwn(t *testing.T) {
 }
 
 var another = group.DistributionID{4}
+
+// A message that comes again does not make its key older than it is.
+func TestIndexKeepsTime(t *testing.T) {
+	e := wire.SenderKeyEntry{ID: another[:], At: 9, Identity: []byte{1}}
+	old := e
+	old.At = 5
+	next, out, ok := group.Enter([]wire.SenderKeyEntry{e}, &old, e.Identity)
+	require.True(t, ok)
+	require.Nil(t, out)
+	require.Equal(t, []wire.SenderKeyEntry{e}, next)
+}
