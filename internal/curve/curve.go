@@ -123,7 +123,7 @@ func Canonical(u *[32]byte) bool {
 		return false
 	}
 	var p, q edwards25519.Point
-	if _, ok := edwardsPoint(&p, u, 0); !ok {
+	if _, ok := edwardsPoint(&p, u); !ok {
 		return false
 	}
 	// L has no representation mod L; (L−1)·P = −P is the same statement.
@@ -143,10 +143,10 @@ var (
 )
 
 // edwardsPoint sets p to the Edwards point of u, top bit ignored and reduced
-// mod p: that with y = (u−1)/(u+1) and the given sign of x. It returns the
+// mod p: that with y = (u−1)/(u+1) and the sign 0 of x. It returns the
 // point's compressed form. It reports false for u = −1 and for the u of the
 // twist, which have no image.
-func edwardsPoint(p *edwards25519.Point, u *[32]byte, sign byte) (a [32]byte, ok bool) {
+func edwardsPoint(p *edwards25519.Point, u *[32]byte) (a [32]byte, ok bool) {
 	var zero, one, n, d field.Element
 	one.One()
 	e := element(u)
@@ -157,11 +157,6 @@ func edwardsPoint(p *edwards25519.Point, u *[32]byte, sign byte) (a [32]byte, ok
 		return a, false
 	}
 	copy(a[:], n.Multiply(&n, d.Invert(&d)).Bytes())
-	// x = 0 has one sign. Of the two y that give it, 1 is no image, and −1 is
-	// that of u = 0.
-	if e.Equal(&zero) == 0 {
-		a[31] |= sign << 7
-	}
 	_, err := p.SetBytes(a[:])
 	return a, err == nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha512"
 
 	"filippo.io/edwards25519"
+	"filippo.io/edwards25519/field"
 )
 
 // Sign makes an XEdDSA signature over the parts of msg, hashed back to back
@@ -37,24 +38,56 @@ var nonceDomain = [32]byte{0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
 // msg, hashed back to back. It requires 64 bytes, s < L, and a u with an
 // Edwards image; the equation is cofactorless. It is variable time.
 func Verify(u *[32]byte, sig []byte, msg ...[]byte) bool {
+	var v Verifier
+	return v.Set(u) && v.Verify(sig, msg...)
+}
+
+// A Verifier is a public key ready to verify with: finding its Edwards point takes
+// a seventh of the time of Verify. The zero value is not a key.
+type Verifier struct {
+	p    edwards25519.Point // with the sign 0
+	a    [32]byte           // compressed
+	sign byte               // the bit of a for the sign of x; 0 where x is 0
+}
+
+// Set makes v the Verifier of u, top bit ignored and reduced mod p. It reports
+// false for a u without an Edwards image; v is then not to be used.
+func (v *Verifier) Set(u *[32]byte) (ok bool) {
+	if v.a, ok = edwardsPoint(&v.p, u); !ok {
+		return false
+	}
+	// x = 0 has one sign. Of the two y that give it, 1 is no image, and −1 is
+	// that of u = 0.
+	v.sign = 0
+	if element(u).Equal(new(field.Element)) == 0 {
+		v.sign = 0x80
+	}
+	return true
+}
+
+// Verify is the function of that name for the key of v, which it does not change.
+func (v *Verifier) Verify(sig []byte, msg ...[]byte) bool {
 	if len(sig) != 64 {
 		return false
 	}
 	sBytes := [32]byte(sig[32:])
+	sign := sBytes[31] & 0x80
 	sBytes[31] &= 0x7F
 	var h, s edwards25519.Scalar
 	if _, err := s.SetCanonicalBytes(sBytes[:]); err != nil {
 		return false
 	}
-	var p, r edwards25519.Point
-	a, ok := edwardsPoint(&p, u, sig[63]>>7)
-	if !ok {
-		return false
-	}
+	a := v.a
+	a[31] |= sign & v.sign
 	digest := hash(sig[:32], a[:], msg, nil)
 	wideScalar(&h, &digest)
-	// The point is negated, not h: (L−h)·P is not −h·P when P has torsion.
-	r.VarTimeDoubleScalarBaseMult(&h, p.Negate(&p), &s)
+	// The point is negated, not h: (L−h)·P is not −h·P when P has torsion. With
+	// the sign 1 it is the negative of v.p already.
+	p, r := v.p, edwards25519.Point{}
+	if sign == 0 {
+		p.Negate(&p)
+	}
+	r.VarTimeDoubleScalarBaseMult(&h, &p, &s)
 	return [32]byte(r.Bytes()) == [32]byte(sig[:32])
 }
 

@@ -91,7 +91,8 @@ func (g *Groups) inbound(from session.Address, m *session.Message, o *session.De
 	case from == g.d.Address():
 		return nil, fmt.Errorf("%w: own message", session.ErrDuplicate)
 	}
-	in := &inbound{from: from, padded: g.d.ContentMode(), raw: m.Bytes, msg: msg, record: senderKey(from, DistributionID(msg.Distribution))}
+	in := &inbound{from: from, padded: g.d.ContentMode(), raw: m.Bytes, msg: msg, signing: &g.signing,
+		record: senderKey(from, DistributionID(msg.Distribution))}
 	if o != nil {
 		in.opts = *o
 	}
@@ -102,13 +103,14 @@ func (g *Groups) inbound(from session.Address, m *session.Message, o *session.De
 type inbound struct {
 	wire.Secret
 
-	from   session.Address
-	padded bool
-	opts   session.DecryptOptions
-	raw    []byte
-	msg    wire.SenderKeyMessage
-	record keystore.Key
-	out    *session.Received
+	from    session.Address
+	padded  bool
+	opts    session.DecryptOptions
+	raw     []byte
+	msg     wire.SenderKeyMessage
+	record  keystore.Key
+	signing *signing
+	out     *session.Received
 
 	receipt receipt // of one run
 }
@@ -147,7 +149,7 @@ func (in *inbound) decrypt(t *session.Tx) (*session.Received, error) {
 	}
 	in.receipt = receipt{}
 	defer in.receipt.clear()
-	plaintext, next, err := open(&in.receipt, s, &in.msg)
+	plaintext, next, err := open(&in.receipt, in.signing, s, &in.msg)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func Open(s *wire.SenderKeyState, message []byte) ([]byte, wire.SenderKeyState, 
 	if err != nil {
 		return nil, wire.SenderKeyState{}, err
 	}
-	return open(new(receipt), s, &m)
+	return open(new(receipt), new(signing), s, &m)
 }
 
 // Sign completes what is signed of a message.
@@ -45,11 +45,11 @@ func (g *Groups) Rotate(ctx context.Context, id DistributionID) error {
 	return g.d.Update(ctx, nil, func(t *session.Tx) error { return g.rotate(t, id) })
 }
 
-// Signing counts the signing keys in memory.
-func (g *Groups) Signing() int {
+// Signing counts the signing keys in memory, of one's own and of others.
+func (g *Groups) Signing() (own, others int) {
 	g.signing.mu.Lock()
 	defer g.signing.mu.Unlock()
-	return len(g.signing.keys)
+	return len(g.signing.keys), len(g.signing.verify)
 }
 
 // Held counts the locks that are held.

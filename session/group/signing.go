@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
@@ -9,43 +10,66 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-// maxSigning is how many signing keys are kept in memory.
+// maxSigning is how many signing keys are kept in memory, of one's own and of
+// others each.
 const maxSigning = 256
 
-// A signing keeps the own signing keys ready, one for each distribution id: to
-// compute one from a record takes as long as to sign. The zero value has none.
+// A signing keeps signing keys ready, which are read from records in a form that
+// has to be computed with: to get a private key ready takes as long as to sign, a
+// public one a seventh of a verification. Of both, any goes when there are too many.
+// The zero value has none.
 type signing struct {
 	wire.Secret
 
-	mu   sync.Mutex
-	keys map[DistributionID]*keys.SigningKey
+	mu     sync.Mutex
+	keys   map[DistributionID]*keys.SigningKey
+	verify map[[33]byte]func(sig, message []byte) error
 }
 
-// key returns the signing key of a state. The error is ErrCorrupt for a state
+// key returns the own signing key of a state. The error is ErrCorrupt for a state
 // without one.
 func (c *signing) key(id DistributionID, s *wire.SenderKeyState) (*keys.SigningKey, error) {
-	public, err := keys.ParseVerifyKey(s.SigningPublic)
-	if err != nil {
-		return nil, fmt.Errorf("%w: signing key", session.ErrCorrupt)
-	}
+	var public [33]byte
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k := c.keys[id]; k != nil && k.Public() == public {
+	if k := c.keys[id]; k != nil && bytes.Equal(k.Public().Append(public[:0]), s.SigningPublic) {
 		return k, nil
 	}
 	k, err := keys.NewSigningKey(s.SigningPrivate)
-	if err != nil || k.Public() != public {
+	if err != nil || !bytes.Equal(k.Public().Append(public[:0]), s.SigningPublic) {
 		return nil, fmt.Errorf("%w: signing key", session.ErrCorrupt)
 	}
-	if c.keys == nil {
-		c.keys = make(map[DistributionID]*keys.SigningKey)
+	keep(&c.keys, id, k)
+	return k, nil
+}
+
+// verifier returns what verifies with the public key of a state. The error is
+// ErrCorrupt for a state without one.
+func (c *signing) verifier(s *wire.SenderKeyState) (verify func(sig, message []byte) error, err error) {
+	k, err := keys.ParseVerifyKey(s.SigningPublic)
+	if err != nil {
+		return nil, fmt.Errorf("%w: signing key", session.ErrCorrupt)
 	}
-	if _, known := c.keys[id]; !known && len(c.keys) >= maxSigning {
-		for other := range c.keys { // any
-			delete(c.keys, other)
+	public := [33]byte(s.SigningPublic)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if verify = c.verify[public]; verify == nil {
+		verify = k.Verifier()
+		keep(&c.verify, public, verify)
+	}
+	return verify, nil
+}
+
+// keep takes a key into m, of which any other goes if there are too many.
+func keep[K comparable, V any](m *map[K]V, name K, key V) {
+	if *m == nil {
+		*m = make(map[K]V)
+	}
+	if _, known := (*m)[name]; !known && len(*m) >= maxSigning {
+		for other := range *m {
+			delete(*m, other)
 			break
 		}
 	}
-	c.keys[id] = k
-	return k, nil
+	(*m)[name] = key
 }

@@ -387,20 +387,30 @@ func TestOwnKeyDamaged(t *testing.T) {
 	require.ErrorIs(t, err, session.ErrCorrupt)
 }
 
-// Signing keys in memory are few, and those of the keys there are.
+// Signing keys in memory are few: of one's own those of the keys there are, and of
+// others as many at most.
 func TestSigningKeysInMemory(t *testing.T) {
 	alice, bob, _ := told(t)
+	held := func(p *party, own, others int) {
+		t.Helper()
+		a, b := p.groups.Signing()
+		require.Equal(t, [2]int{own, others}, [2]int{a, b})
+	}
 	for range 3 {
 		require.NoError(t, alice.groups.Rotate(ctx, room))
 		alice.gives(t, room, bob)
 		bob.hears(t, alice, alice.tells(t, room, "new key"), "new key")
+		bob.hears(t, alice, alice.tells(t, room, "again"), "again")
 	}
-	require.Equal(t, 1, alice.groups.Signing())
+	held(alice, 1, 0)
+	held(bob, 0, 3)
 	for n := range group.MaxSigning + 20 {
 		alice.key(t, numbered(n))
-		alice.tells(t, numbered(n), "")
+		alice.gives(t, numbered(n), bob)
+		bob.hears(t, alice, alice.tells(t, numbered(n), ""), "")
 	}
-	require.Equal(t, group.MaxSigning, alice.groups.Signing())
+	held(alice, group.MaxSigning, 0)
+	held(bob, 0, group.MaxSigning)
 }
 
 func TestDistributionID(t *testing.T) {

@@ -126,9 +126,9 @@ func (r *receipt) clear() {
 // ErrCorrupt, and ErrAuth for what was encrypted in no way that is known.
 //
 // R is for this message alone; the state after it points into it.
-func open(r *receipt, s *wire.SenderKeyState, m *wire.SenderKeyMessage) ([]byte, wire.SenderKeyState, error) {
+func open(r *receipt, c *signing, s *wire.SenderKeyState, m *wire.SenderKeyMessage) ([]byte, wire.SenderKeyState, error) {
 	var none wire.SenderKeyState
-	if err := verify(s, m); err != nil {
+	if err := verify(c, s, m); err != nil {
 		return nil, none, err
 	}
 	if err := r.look(s, m.Iteration); err != nil {
@@ -149,15 +149,15 @@ func open(r *receipt, s *wire.SenderKeyState, m *wire.SenderKeyMessage) ([]byte,
 }
 
 // verify checks the version of a message, then its signature.
-func verify(s *wire.SenderKeyState, m *wire.SenderKeyMessage) error {
+func verify(c *signing, s *wire.SenderKeyState, m *wire.SenderKeyMessage) error {
 	if s.Version != uint32(m.Version) && (s.Version != 0 || m.Version != version) {
 		return fmt.Errorf("%w: message %d, sender key %d", session.ErrVersion, m.Version, s.Version)
 	}
-	key, err := keys.ParseVerifyKey(s.SigningPublic)
+	signed, err := c.verifier(s)
 	if err != nil {
-		return fmt.Errorf("%w: signing key", session.ErrCorrupt)
+		return err
 	}
-	return key.Verify(m.Signature, m.Body)
+	return signed(m.Signature, m.Body)
 }
 
 // look finds the seed of iteration i among the skipped ones, or finds that the

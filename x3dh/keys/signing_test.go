@@ -219,3 +219,28 @@ func TestKA_12_AlternateIdentity(t *testing.T) {
 		require.ErrorIs(t, err, keys.ErrSignature, name)
 	}
 }
+
+// Verifier is Verify, for keys of both signs, whatever is wrong.
+func TestVerifier(t *testing.T) {
+	for i := range 8 {
+		k := keys.GenerateSigningKey()
+		verify := k.Public().Verifier()
+		for range 2 {
+			sig := k.Sign([]byte("m"))
+			require.NoError(t, verify(sig, []byte("m")))
+			require.ErrorIs(t, verify(sig, []byte("n")), keys.ErrSignature)
+			require.ErrorIs(t, verify(addToS(sig, order), []byte("m")), keys.ErrSignature)
+			require.ErrorIs(t, verify(sig[1:], []byte("m")), keys.ErrSignature)
+			require.ErrorIs(t, keys.GenerateSigningKey().Public().Verifier()(sig, []byte("m")), keys.ErrSignature)
+			require.ErrorIs(t, keys.VerifyKey{}.Verifier()(sig, []byte("m")), keys.ErrSignature)
+			sig[63] ^= 0x80
+			require.ErrorIs(t, verify(sig, []byte("m")), keys.ErrSignature, i)
+		}
+	}
+	// u = 2 is a point of the twist: it parses, and verifies nothing.
+	twist, err := keys.ParseVerifyKey(append([]byte{5, 2}, make([]byte, 31)...))
+	require.NoError(t, err)
+	sig := keys.GenerateSigningKey().Sign([]byte("m"))
+	require.ErrorIs(t, twist.Verify(sig, []byte("m")), keys.ErrSignature)
+	require.ErrorIs(t, twist.Verifier()(sig, []byte("m")), keys.ErrSignature)
+}
