@@ -72,7 +72,12 @@ func newTestPerson(t *testing.T, me session.Address, url string, store keystore.
 	require.NoError(t, err)
 	t.Cleanup(c.close)
 	w := make(watch, 1000)
-	d, err := openDevice(t.Context(), store, me, c, w)
+	o := settings(c)
+	o.PreKeys = session.PreKeyPolicy{OneTime: 8, Low: 4} // more of them take time
+	d, err := session.Open(t.Context(), store, me, o)
+	if errors.Is(err, session.ErrNoDevice) {
+		d, err = session.Create(t.Context(), store, session.Account{Address: me}, o)
+	}
 	require.NoError(t, err)
 	return &testPerson{newPerson(me, d, store, c, w), w, store}
 }
