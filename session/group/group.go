@@ -59,6 +59,8 @@
 //   - A message from before the sender key that a device was given is ErrNoSenderKey,
 //     so that it is asked for; deployed peers take it for one that was read, and
 //     whoever lost the first key and got it anew later loses what lies between.
+//   - A key that went out for five newer ones is taken in again from where it was,
+//     and not from before, so that nothing is read twice.
 package group
 
 import (
