@@ -61,6 +61,9 @@ func TestInteropAttachments(t *testing.T) {
 	if testing.Short() {
 		limit = 5000
 	}
+	if *long {
+		limit = 10_000_000
+	}
 	sizes := []int64{0, 1}
 	for _, edge := range bucketEdges(t, limit) {
 		sizes = append(sizes, edge, edge+1, edge-rng.Int64N(edge/20))

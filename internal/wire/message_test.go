@@ -256,6 +256,13 @@ func TestDecryptionErrorMessage(t *testing.T) {
 	require.Equal(t, unhex(t, "c042041005180780"), wire.AppendPlaintextContent(nil, &m))
 	zero := wire.DecryptionErrorMessage{}
 	require.Equal(t, unhex(t, "10001800"), wire.AppendDecryptionErrorMessage(nil, &zero))
+	// Those of sealed-groups-fingerprint, Section 10.9.
+	m = wire.DecryptionErrorMessage{Timestamp: 1700000000123, Device: 5}
+	require.Equal(t, unhex(t, "10fbd095ffbc311805"), wire.AppendDecryptionErrorMessage(nil, &m))
+	m.RatchetKey = unhex(t, "0538ab664bd86f77d7e66bdd9ae0792913a94fd8b33a1260027e4b46c1f4884c67")
+	dem := "0a210538ab664bd86f77d7e66bdd9ae0792913a94fd8b33a1260027e4b46c1f4884c6710fbd095ffbc311805"
+	require.Equal(t, unhex(t, dem), wire.AppendDecryptionErrorMessage(nil, &m))
+	require.Equal(t, unhex(t, "c0422c"+dem+"80"), wire.AppendPlaintextContent(nil, &m))
 }
 
 func TestPlaintextContent(t *testing.T) {

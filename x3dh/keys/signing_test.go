@@ -220,6 +220,19 @@ func TestKA_12_AlternateIdentity(t *testing.T) {
 	}
 }
 
+// Section 10.9 of sealed-groups-fingerprint: the keys of carol and alice there.
+func TestAlternateIdentityVector(t *testing.T) {
+	var all struct {
+		PNI struct{ S testutil.Hex } `json:"pni_signature"`
+	}
+	testutil.ReadJSON(t, "sealed-groups-fingerprint/sealed-groups-fingerprint-vectors.json", &all)
+	carol, err := keys.NewIdentityKeyPair(bytes.Repeat([]byte{0x66}, 32))
+	require.NoError(t, err)
+	alice, err := keys.NewIdentityKeyPair(bytes.Repeat([]byte{0x33}, 32))
+	require.NoError(t, err)
+	require.NoError(t, carol.Public().VerifyAlternate(alice.Public(), all.PNI.S))
+}
+
 // Verifier is Verify, for keys of both signs, whatever is wrong.
 func TestVerifier(t *testing.T) {
 	for i := range 8 {
