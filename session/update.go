@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -89,6 +90,27 @@ func (t *Tx) Get(k keystore.Key) (body []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	return t.get(k)
+}
+
+// List yields the records of a kind, in no order and of no one moment
+// (keystore.Store.List), each with its body, without the format byte, as Value.
+// It may be any kind, and the Device's own have secrets. One that cannot be read
+// comes with its Key, no Value and an error, ErrCorrupt or
+// keystore.ErrNewerFormat, and the others follow; an error of the store has no
+// Key, and comes last. It only looks, as PeerIdentity does.
+func (d *Device) List(ctx context.Context, kind string) iter.Seq2[keystore.Record, error] {
+	return func(yield func(keystore.Record, error) bool) {
+		for rec, err := range d.list(ctx, kind, "") {
+			if err != nil {
+				yield(keystore.Record{}, err)
+				return
+			}
+			body, err := unformat(kind, rec.Value)
+			if rec.Value = body; !yield(rec, err) {
+				return
+			}
+		}
+	}
 }
 
 // Put sets the body of a record, as it was when loaded. The error is

@@ -90,8 +90,8 @@ var mayImport = map[string][]string{
 	"session/attachment":    {},
 }
 
-// streams lists the public packages that take readers, of data.
-var streams = []string{"session/attachment"}
+// streams lists the public packages that take readers, or writers, of data.
+var streams = []string{"session/attachment", "session/hosting"}
 
 // pure lists the directories whose code has no clock, no context and no
 // goroutine: bytes and values in, bytes and values out.
