@@ -183,6 +183,14 @@ func TestArchiveDamaged(t *testing.T) {
 		refusedArchive(t, append(bytes.Clone(file), 0), key, session.ErrAuth)
 		refusedArchive(t, append(bytes.Clone(file), file...), key, session.ErrAuth)
 	}
+	// Where the last chunk is a whole one, what follows is seen behind it only.
+	size := 64<<10 - len(archivePayload(t, writeArchive(t, recovery, nil, hosting.ArchiveRecord{Type: "app", Data: make([]byte, 60_000)})))
+	whole := writeArchive(t, recovery, nil, hosting.ArchiveRecord{Type: "app", Data: make([]byte, 60_000+size)})
+	require.Len(t, archivePayload(t, whole), 64<<10)
+	_, err := hosting.VerifyArchive(bytes.NewReader(whole), recovery, nil)
+	require.NoError(t, err)
+	_, err = hosting.VerifyArchive(bytes.NewReader(append(whole, 0)), recovery, nil)
+	require.ErrorIs(t, err, session.ErrAuth)
 	for _, none := range []string{"x", "PK\x03\x04 a file of another kind", "age-encryption.org/v2\n", "age-encryption.org/v1 \n"} {
 		refusedArchive(t, []byte(none), recovery, session.ErrMalformed)
 	}
