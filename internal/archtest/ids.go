@@ -35,10 +35,11 @@ var tested = []series{
 	{"RNG", [][2]int{{1, 3}}},
 	{"SS", [][2]int{{1, 18}}},
 	{"GRP", [][2]int{{1, 13}}},
+	{"LBL", [][2]int{{1, 5}, {7, 11}}},
 }
 
 // fuzzed lists the numbers of the fuzz targets, such as FuzzF03SignalMessage.
-var fuzzed = [][2]int{{1, 24}, {28, 28}, {31, 31}, {34, 34}}
+var fuzzed = [][2]int{{1, 25}, {28, 28}, {31, 31}, {34, 34}}
 
 var testFunc = regexp.MustCompile(`(?m)^func (Test|Fuzz)(\w+)\(`)
 

@@ -1,6 +1,3 @@
-// Package hosting says who holds the key at the other end of a conversation, and
-// writes and reads what a person takes along from it: the archive of
-// spec/gembok.md, Section 5, which ArchiveWriter writes and ReadArchive reads.
 package hosting
 
 import (

@@ -1,0 +1,50 @@
+// Package hosting says who holds the key at the other end of a conversation, and
+// that nothing is encrypted to a key in foreign hands before the user agreed.
+//
+// A Manifest is what an account states of its keys, complete, signed, dated and
+// numbered: Parse reads one, Verify checks it. A Label is what an app shows of
+// one or more of them. The source is spec/gembok.md, Section 4.
+//
+// An archive is what a person takes along: ArchiveWriter writes it and ReadArchive
+// reads it (Section 5).
+//
+// Where the bytes come from, a server or a message, matters nothing: a statement
+// is believed for its signatures, and one that was left out is missed.
+//
+// # What it cannot do
+//
+// A business that lies about who has its keys, or reads and forwards, is not
+// found out. The manifest makes of a silent fact a signed, dated claim.
+//
+// # Limits
+//
+// A manifest has at most 8 KiB, 32 endpoints and 30 days. That a key has another
+// controller than before is seen against the manifests held, which are the last
+// one agreed to and the newest.
+package hosting
+
+import "errors"
+
+var (
+	// ErrLabelStripped reports that no manifest is shown of an account that had
+	// one. What was known of it stays.
+	ErrLabelStripped = errors.New("hosting: manifest left out")
+	// ErrLabelStale reports a manifest, or a consent, that is not about the newest
+	// one known of; and a send while that one has not arrived.
+	ErrLabelStale = errors.New("hosting: manifest is not the newest")
+	// ErrLabelMismatch reports a manifest of another account, a key that the
+	// manifest does not list for its device, and statements that contradict each
+	// other.
+	ErrLabelMismatch = errors.New("hosting: manifest does not fit")
+	// ErrLabelText reports a name that could pass for another or cannot be seen as
+	// it is.
+	ErrLabelText = errors.New("hosting: name not fit to be shown")
+	// ErrManifestExpired reports a manifest before or after its time.
+	ErrManifestExpired = errors.New("hosting: manifest out of date")
+	// ErrControllerChangedForKey reports a key whose controller is another one than
+	// it was: private keys do not move.
+	ErrControllerChangedForKey = errors.New("hosting: key with another controller than before")
+	// ErrSharedKeyAcrossControllers reports a manifest that names two controllers
+	// for one key.
+	ErrSharedKeyAcrossControllers = errors.New("hosting: key with two controllers")
+)

@@ -1,0 +1,85 @@
+package hosting
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+)
+
+// numbers are the states by the number they are stored as, from 1.
+var numbers = []State{unattested, current, pending, narrower, expired, conflict, declined}
+
+// bytes returns the stored form of r, which parseRecord reads.
+func (r *record) bytes() []byte {
+	w := &wire.Hosting{State: uint32(1 + max(0, slices.Index(numbers, r.state))), Epoch: r.epoch, Since: stamp(r.since), Consented: stamp(r.consented)}
+	for _, f := range []struct {
+		m   *Manifest
+		dst *[]byte
+	}{{r.current, &w.Current}, {r.pending, &w.Pending}, {r.conflicting, &w.Conflicting}} {
+		if f.m != nil {
+			*f.dst = f.m.Bytes()
+		}
+	}
+	if r.claimed != [32]byte{} {
+		w.Claimed = r.claimed[:]
+	}
+	return wire.AppendHosting(nil, w)
+}
+
+// parseRecord reads what bytes returned; nothing is the zero record. Signatures
+// are not verified again. Errors are session.ErrMalformed and session.ErrTooLarge;
+// of a record of the store that is damage.
+func parseRecord(b []byte) (record, error) {
+	if len(b) == 0 {
+		return record{}, nil
+	}
+	w, err := wire.ParseHosting(b)
+	if err != nil {
+		return record{}, err
+	}
+	if w.State < 1 || int(w.State) > len(numbers) {
+		return record{}, fmt.Errorf("%w: state of a hosting record", wire.ErrMalformed)
+	}
+	r := record{state: numbers[w.State-1], epoch: w.Epoch, since: moment(w.Since), consented: moment(w.Consented)}
+	copy(r.claimed[:], w.Claimed)
+	for _, f := range []struct {
+		b   []byte
+		dst **Manifest
+	}{{w.Current, &r.current}, {w.Pending, &r.pending}, {w.Conflicting, &r.conflicting}} {
+		if len(f.b) == 0 {
+			continue
+		}
+		if *f.dst, err = Parse(f.b); err != nil {
+			return record{}, err
+		}
+	}
+	return r.sound()
+}
+
+// sound returns r if it can be: at needs a current manifest.
+func (r record) sound() (record, error) {
+	settled := r.state == current || r.state == narrower || r.state == expired
+	if settled && r.current == nil {
+		return record{}, fmt.Errorf("%w: hosting record without a manifest", wire.ErrMalformed)
+	}
+	return r, nil
+}
+
+// stamp and moment are a time in milliseconds since 1970; 0 is none.
+
+func stamp(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(max(1, t.UnixMilli()))
+}
+
+func moment(ms uint64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(min(ms, math.MaxInt64))).UTC()
+}

@@ -1,0 +1,138 @@
+package hosting
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+// skew is by how much clocks may differ.
+const skew = 5 * time.Minute
+
+// Verify returns nil when all signatures of m are good, its time is now by a
+// clock that may be off by 5 minutes, and what it says can be: then it is what
+// the holder of m.Key states. Whose key that is, and whether there is a newer
+// one, is for the caller to know.
+//
+// Errors: keys.ErrSignature, ErrManifestExpired, ErrSharedKeyAcrossControllers,
+// ErrLabelText, and session.ErrMalformed for an endpoint that holds for more than
+// 400 days.
+func (m *Manifest) Verify(now time.Time) error {
+	if err := m.consistent(); err != nil {
+		return err
+	}
+	if !m.valid(now) {
+		return ErrManifestExpired
+	}
+	for i := range m.Endpoints {
+		if m.Endpoints[i].NotAfter.After(now.Add(maxStatement + skew)) {
+			return fmt.Errorf("%w: endpoint for more than 400 days", wire.ErrMalformed)
+		}
+	}
+	return m.authentic()
+}
+
+// valid reports whether now is within the time of m, give or take the skew. That
+// of the endpoints is no shorter.
+func (m *Manifest) valid(now time.Time) bool {
+	return !now.Before(m.NotBefore.Add(-skew)) && !now.After(m.NotAfter.Add(skew))
+}
+
+// consistent sees that names can be shown and no key has two controllers.
+func (m *Manifest) consistent() error {
+	for i := range m.Endpoints {
+		e := &m.Endpoints[i]
+		if err := e.showable(); err != nil {
+			return err
+		}
+		for j := range i {
+			if e.moved(&m.Endpoints[j]) {
+				return ErrSharedKeyAcrossControllers
+			}
+		}
+	}
+	return nil
+}
+
+// moved reports whether e has the key of another endpoint, and another party
+// holds it.
+func (e *Endpoint) moved(from *Endpoint) bool {
+	return e.Identity == from.Identity && (e.Controller != from.Controller || e.Controller.Hosted() && e.party() != from.party())
+}
+
+// keepsControllers returns ErrControllerChangedForKey when a key of m had another
+// controller in a manifest before. A provider may change its name.
+func (m *Manifest) keepsControllers(before *Manifest) error {
+	for i := range m.Endpoints {
+		for j := range before.Endpoints {
+			if m.Endpoints[i].moved(&before.Endpoints[j]) {
+				return ErrControllerChangedForKey
+			}
+		}
+	}
+	return nil
+}
+
+// authentic verifies the signatures: one, and one or two of each endpoint.
+func (m *Manifest) authentic() error {
+	v := verifier{}
+	v.verify(m.Key, labelAccount, m.signed(), m.Signature)
+	for i := range m.Endpoints {
+		e := &m.Endpoints[i]
+		statement := e.statement(m.Account, m.Key)
+		v.verify(e.Identity, labelEndpoint, statement, e.Signature)
+		if e.Provider != nil {
+			v.verify(e.Provider.Key, labelProvider, statement, e.ProviderSignature)
+		}
+	}
+	return v.err
+}
+
+// A verifier verifies signatures, many of them by the same keys, and keeps the
+// first error. Its buffer has a message as it is signed.
+type verifier struct {
+	keys []verifying
+	buf  []byte
+	err  error
+}
+
+type verifying struct {
+	key    keys.IdentityKey
+	verify func(sig, message []byte) error
+}
+
+// separator is what a labelled message begins with.
+var separator = bytes.Repeat([]byte{0xFF}, 32)
+
+// verify is IdentityKey.Verify for a key that is used again:
+//
+//	0xFF×32 ‖ label ‖ 0x00 ‖ message
+func (v *verifier) verify(key keys.IdentityKey, label string, message, sig []byte) {
+	if v.err != nil {
+		return
+	}
+	verify, err := v.of(key)
+	if err != nil {
+		v.err = keys.ErrSignature
+		return
+	}
+	v.buf = append(append(append(append(v.buf[:0], separator...), label...), 0), message...)
+	v.err = verify(sig, v.buf)
+}
+
+func (v *verifier) of(key keys.IdentityKey) (func(sig, message []byte) error, error) {
+	for i := range v.keys {
+		if v.keys[i].key == key {
+			return v.keys[i].verify, nil
+		}
+	}
+	k, err := keys.ParseVerifyKey(key.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	v.keys = append(v.keys, verifying{key, k.Verifier()})
+	return v.keys[len(v.keys)-1].verify, nil
+}
