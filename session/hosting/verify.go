@@ -3,6 +3,8 @@ package hosting
 import (
 	"bytes"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -76,27 +78,67 @@ func (m *Manifest) keepsControllers(before *Manifest) error {
 	return nil
 }
 
-// authentic verifies the signatures: one, and one or two of each endpoint.
-func (m *Manifest) authentic() error {
-	v := verifier{}
-	v.verify(m.Key, labelAccount, m.signed(), m.Signature)
+// A check is one signature to verify, under one of the labels.
+type check struct {
+	key          keys.IdentityKey
+	label        string
+	message, sig []byte
+}
+
+// checks are the signatures of m: one, and one or two of each endpoint.
+func (m *Manifest) checks() []check {
+	out := []check{{m.Key, labelAccount, m.signed(), m.Signature}}
 	for i := range m.Endpoints {
 		e := &m.Endpoints[i]
 		statement := e.statement(m.Account, m.Key)
-		v.verify(e.Identity, labelEndpoint, statement, e.Signature)
+		out = append(out, check{e.Identity, labelEndpoint, statement, e.Signature})
 		if e.Provider != nil {
-			v.verify(e.Provider.Key, labelProvider, statement, e.ProviderSignature)
+			out = append(out, check{e.Provider.Key, labelProvider, statement, e.ProviderSignature})
 		}
 	}
-	return v.err
+	return out
 }
 
-// A verifier verifies signatures, many of them by the same keys, and keeps the
-// first error. Its buffer has a message as it is signed.
+// share is how many signatures are worth a goroutine.
+const share = 5
+
+// authentic verifies the signatures, many of them on all cores.
+func (m *Manifest) authentic() error {
+	checks := m.checks()
+	n := min(runtime.GOMAXPROCS(0), max(1, len(checks)/share))
+	if n == 1 {
+		return verifyAll(checks)
+	}
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = verifyAll(checks[i*len(checks)/n : (i+1)*len(checks)/n]) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyAll returns nil when all signatures are good.
+func verifyAll(checks []check) error {
+	var v verifier
+	for i := range checks {
+		if err := v.verify(&checks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A verifier verifies signatures, some of them by the same keys. Its buffer has a
+// message as it is signed.
 type verifier struct {
 	keys []verifying
 	buf  []byte
-	err  error
 }
 
 type verifying struct {
@@ -110,17 +152,13 @@ var separator = bytes.Repeat([]byte{0xFF}, 32)
 // verify is IdentityKey.Verify for a key that is used again:
 //
 //	0xFF×32 ‖ label ‖ 0x00 ‖ message
-func (v *verifier) verify(key keys.IdentityKey, label string, message, sig []byte) {
-	if v.err != nil {
-		return
-	}
-	verify, err := v.of(key)
+func (v *verifier) verify(c *check) error {
+	verify, err := v.of(c.key)
 	if err != nil {
-		v.err = keys.ErrSignature
-		return
+		return keys.ErrSignature
 	}
-	v.buf = append(append(append(append(v.buf[:0], separator...), label...), 0), message...)
-	v.err = verify(sig, v.buf)
+	v.buf = append(append(append(append(v.buf[:0], separator...), c.label...), 0), c.message...)
+	return verify(c.sig, v.buf)
 }
 
 func (v *verifier) of(key keys.IdentityKey) (func(sig, message []byte) error, error) {
