@@ -192,7 +192,7 @@ func (r *record) forkedBy(m *Manifest) (evidence *Evidence, fork bool) {
 func (r *record) contradicts(m *Manifest) (*Evidence, error) {
 	last := r.newest()
 	for _, h := range r.held() {
-		if err := m.keepsControllers(h); err != nil && h.Key == m.Key {
+		if err := m.keepsControllers(h); err != nil {
 			return nil, err
 		}
 	}
@@ -309,9 +309,6 @@ func (r *record) agreed(now time.Time) bool {
 func (r record) label(now time.Time, p *policy) Label {
 	r = r.at(now)
 	shown := r.held()
-	if r.state == current || r.state == narrower {
-		shown = shown[:1]
-	}
 	l := labelOf(p.providers, shown...)
 	l.State = r.state
 	l.Unknown = len(shown) == 0 || r.state == expired || r.state == conflict || !r.arrived() || !r.newest().valid(now)

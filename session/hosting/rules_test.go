@@ -202,6 +202,7 @@ func TestStateConflict(t *testing.T) {
 		agree(t, r, start)
 		inState(t, r, start, "CURRENT")
 		require.False(t, r.Label(start).Unknown, name)
+		require.False(t, hostedLabel(r), name) // what it was about is settled
 		require.NoError(t, r.May(toko, 2, deviceKey(2).Public(), start), name)
 	}
 }
@@ -301,4 +302,57 @@ func TestRecordDamage(t *testing.T) {
 	for _, b := range [][]byte{{0xFF}, {8, 0}, {8, 8}, {8, 2}, {8, 1, 0x12, 1, 0}, {8, 1, 0x42, 1, 0}} {
 		require.Error(t, r.Restore(b), "%x", b)
 	}
+}
+
+// What was agreed to without a manifest, or without one in force, ends with one.
+func TestConsentEnds(t *testing.T) {
+	short := after(nil, own(1, hosting.OwnerServer))
+	short.NotAfter = start.Add(day)
+	r := rules()
+	agree(t, r, start)
+	r.See(toko, signed(t, short, accountKey), start)
+	inState(t, r, start, "CURRENT")
+	require.ErrorIs(t, r.May(toko, 1, deviceKey(1).Public(), start.Add(2*day)), hosting.ErrManifestExpired)
+}
+
+// A clock that was wrong leaves nothing behind.
+func TestClockRepaired(t *testing.T) {
+	r := rules()
+	r.See(toko, follow(t, nil, own(1, hosting.OwnerServer)), start)
+	require.ErrorIs(t, r.See(toko, nil, start.Add(100*day)).Err, hosting.ErrLabelStripped)
+	inState(t, r, start.Add(100*day), "EXPIRED") // as it is stored now
+	inState(t, r, start.Add(day), "CURRENT")
+	require.NoError(t, r.May(toko, 1, deviceKey(1).Public(), start.Add(day)))
+}
+
+// A message that speaks of another manifest than the one that waits for consent
+// stops that, and what it spoke of is evidence once it is there.
+func TestClaimAgainstPending(t *testing.T) {
+	m1 := follow(t, nil, own(1, hosting.OwnerServer))
+	m2 := follow(t, m1, own(1, hosting.OwnerServer), hosted(2, awan()))
+	other := follow(t, m1, own(1, hosting.OwnerServer), hosted(3, bumi()))
+	r := rules()
+	r.See(toko, m1, start)
+	r.See(toko, m2, start)
+	yes := asked(t, r, start).Token
+	require.ErrorIs(t, r.Claims(2, other.Hash(), start).Err, hosting.ErrLabelMismatch)
+	for range 2 {
+		inState(t, r, start, "CONFLICT")
+		require.ErrorIs(t, r.May(toko, 1, deviceKey(1).Public(), start), hosting.ErrLabelMismatch)
+		unchanged(t, r, func() { require.ErrorIs(t, r.Decide(toko, yes, true, start), hosting.ErrLabelStale) })
+		r.See(toko, other, start)
+	}
+	r.See(toko, follow(t, m2, own(1, hosting.OwnerServer)), start)
+	agree(t, r, start)
+	inState(t, r, start, "CURRENT")
+}
+
+// An account key that changed does not let a key move.
+func TestKeyMovesWithAccountKey(t *testing.T) {
+	m1 := follow(t, nil, own(1, hosting.OwnerServer))
+	r := rules()
+	r.See(toko, m1, start)
+	n := r.See(toko, signed(t, after(m1, hosted(1, awan())), pair(99)), start)
+	require.ErrorIs(t, n.Err, hosting.ErrControllerChangedForKey)
+	require.ErrorIs(t, r.May(toko, 1, deviceKey(1).Public(), start), hosting.ErrLabelMismatch)
 }
