@@ -1,5 +1,6 @@
 // Package hosting says who holds the key at the other end of a conversation, and
-// that nothing is encrypted to a key in foreign hands before the user agreed.
+// when a user is to be asked before anything is encrypted to it. What asks, a
+// session.Gate over these rules, is not here yet.
 //
 // A Manifest is what an account states of its keys, complete, signed, dated and
 // numbered: Parse reads one, Verify checks it. A Label is what an app shows of
