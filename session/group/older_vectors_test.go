@@ -17,15 +17,13 @@ import (
 
 // An older message has numbers in place of an id (Section 4.10).
 type older struct {
-	version              byte
-	id, iteration        uint64
-	ciphertext, signed   []byte
-	signature, remainder []byte
+	id, iteration                 uint64
+	ciphertext, signed, signature []byte
 }
 
 func parseOlder(t testing.TB, b []byte) (m older) {
 	t.Helper()
-	m.version, m.signed, m.signature = b[0], b[:len(b)-64], b[len(b)-64:]
+	m.signed, m.signature = b[:len(b)-64], b[len(b)-64:]
 	for rest := m.signed[1:]; len(rest) > 0; {
 		num, typ, n := protowire.ConsumeTag(rest)
 		require.Positive(t, n)
