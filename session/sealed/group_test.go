@@ -83,9 +83,6 @@ func TestSealedGroup(t *testing.T) {
 		"service ids": {aliceID, bobID, carolID}, "names": {"ani", "budi", "citra"}, "both": {aliceID, "budi", carolID},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "both" {
-				t.Skip("the other two, in the long run")
-			}
 			c := circleOf(t, people[0], people[1], people[2])
 			for _, p := range c.all {
 				lack := 3

@@ -15,9 +15,6 @@ import (
 // The largest message that is sealed can be opened; one byte more is refused
 // before it is sent.
 func TestSealedLimit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("64 MiB")
-	}
 	i := newIssuer(1)
 	c, to := i.issue(t, nil), pair(t, 0x44)
 	s, err := sealed.NewSender(pair(t, 0x33), c, nil)

@@ -63,9 +63,6 @@ func TestDemo(t *testing.T) {
 }
 
 func TestDemoOfficial(t *testing.T) {
-	if testing.Short() && os.Getenv("GEMBOK_INTEROP") == "" {
-		t.Skip("TestDemo is the most of it")
-	}
 	peer, err := interop.Open("")
 	if errors.Is(err, interop.ErrMissing) {
 		require.Empty(t, os.Getenv("GEMBOK_INTEROP"), err)
