@@ -43,10 +43,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -74,13 +71,7 @@ func (r *Report) String() string {
 }
 
 // Details has a line for each thing that was counted.
-func (r *Report) Details() string {
-	var out strings.Builder
-	for _, what := range slices.Sorted(maps.Keys(r.Count)) {
-		fmt.Fprintf(&out, "%7d %s\n", r.Count[what], what)
-	}
-	return out.String()
-}
+func (r *Report) Details() string { return testutil.Counts(r.Count) }
 
 // worldSteps is how long three people live.
 const worldSteps = 5000
