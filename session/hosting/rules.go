@@ -122,36 +122,51 @@ func (r *record) arrived() bool {
 //	                             the one that a message spoke of
 //	ErrControllerChangedForKey
 func (r record) see(account string, m *Manifest, now time.Time, p *policy) (record, notice) {
-	r = r.at(now)
-	n := notice{was: r.state, state: r.state}
-	if m == nil {
-		if r.epoch > 0 {
-			n.err = ErrLabelStripped
-		}
+	r, n, unseen := r.look(account, m, now)
+	if !unseen {
 		return r, n
 	}
-	if m.Account != account {
-		n.err = ErrLabelMismatch
+	if n.err = m.Verify(now); n.err != nil {
 		return r, n
+	}
+	return r.take(m, now, p)
+}
+
+// look is see up to what m is worth in itself. With unseen that is to be found out,
+// and r is as at the time.
+func (r record) look(account string, m *Manifest, now time.Time) (next record, n notice, unseen bool) {
+	r = r.at(now)
+	n = notice{was: r.state, state: r.state}
+	switch {
+	case m == nil && r.epoch > 0:
+		n.err = ErrLabelStripped
+		return r, n, false
+	case m == nil:
+		return r, n, false
+	case m.Account != account:
+		n.err = ErrLabelMismatch
+		return r, n, false
 	}
 	for _, h := range r.held() {
 		if h.Epoch == m.Epoch && h.Hash() == m.Hash() {
 			if m.Epoch < r.epoch {
 				n.err = ErrLabelStale
 			}
-			return r, n // seen before, and verified then
+			return r, n, false // seen before, and verified then
 		}
 	}
-	if n.err = m.Verify(now); n.err != nil {
-		return r, n
-	}
-	next, n := r.take(m, now, p)
-	n.was, n.state = r.state, next.state
-	return next, n
+	return r, n, true
 }
 
 // take takes in a manifest that is good in itself.
 func (r record) take(m *Manifest, now time.Time, p *policy) (record, notice) {
+	next, n := r.judge(m, now, p)
+	n.was, n.state = r.state, next.state
+	return next, n
+}
+
+// judge is take, of which it leaves the states in the notice out.
+func (r record) judge(m *Manifest, now time.Time, p *policy) (record, notice) {
 	if evidence, fork := r.forkedBy(m); fork {
 		return r.contest(m, now), notice{evidence: evidence, err: ErrLabelStale}
 	}
