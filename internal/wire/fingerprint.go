@@ -3,7 +3,7 @@ package wire
 import "slices"
 
 // MaxFingerprint is the largest Fingerprint that is read, in bytes. Honest ones
-// have 74, and a QR code holds less than 3 KiB.
+// have 75 at most, and a QR code holds less than 3 KiB.
 const MaxFingerprint = 4 << 10
 
 // A Fingerprint is the scannable form of a fingerprint: CombinedFingerprints

@@ -11,13 +11,14 @@ import (
 type Result int
 
 const (
-	// Match: each side has the other's key and id. Nobody is in between.
+	// Match: each side has the other's key and id, and in version 128 manifest.
+	// Nobody is in between.
 	Match Result = iota + 1
-	// TheirsDiffer: the key or id that they have themselves is not what we have
-	// for them. Either somebody is in between, or they have a new key.
+	// TheirsDiffer: the key, id or manifest that they have themselves is not what
+	// we have for them. Either somebody is in between, or they have a new one.
 	TheirsDiffer
-	// OursDiffer: what they have for us is not our own key and id. Either
-	// somebody is in between, or they have an old key of ours.
+	// OursDiffer: what they have for us is not our own key, id and manifest. Either
+	// somebody is in between, or they have an old one of ours.
 	OursDiffer
 	// BothDiffer: neither fits. The code may be another person's, or be for a
 	// conversation with another person.

@@ -16,17 +16,13 @@ type digest [sha512.Size]byte
 //	h_1 = SHA-512(first(version, p))
 //	h_i = SHA-512(h_(i-1) ‖ key)
 func newDigest(version uint32, p Party, rounds uint32) (digest, error) {
-	if len(p.ID) == 0 || p.Key.IsZero() {
-		return digest{}, ErrParty
-	}
-	key := p.Key.Bytes()
-	input, err := first(version, p.ID, key)
+	input, err := first(version, &p)
 	if err != nil {
 		return digest{}, err
 	}
 	h := sha512.Sum512(input)
 	var next [sha512.Size + keyLen]byte
-	copy(next[sha512.Size:], key)
+	copy(next[sha512.Size:], p.Key.Bytes())
 	for range rounds - 1 {
 		copy(next[:], h[:])
 		h = sha512.Sum512(next[:])
@@ -34,17 +30,32 @@ func newDigest(version uint32, p Party, rounds uint32) (digest, error) {
 	return h, nil
 }
 
-// keyLen is the length of an identity key, 0x05 ‖ u.
-const keyLen = 33
+const (
+	keyLen = 33  // an identity key, 0x05 ‖ u
+	maxID  = 255 // of version 128, where the length is one byte
+)
 
 // first returns what the first round hashes. Versions 1 and 2 differ in what
-// their ids are, and hash the same:
+// their ids are, and hash the same; version 128 is of spec/gembok.md, Section 7:
 //
-//	0x0000 ‖ key ‖ id ‖ key
-func first(version uint32, id, key []byte) ([]byte, error) {
-	switch version {
-	case 1, 2:
-		return slices.Concat([]byte{0, 0}, key, id, key), nil
+//	1, 2  0x0000 ‖ key ‖ id ‖ key
+//	128   0x0080 ‖ key ‖ len(id), one byte ‖ id ‖ manifest hash, or 32 zero bytes ‖ key
+func first(version uint32, p *Party) ([]byte, error) {
+	if len(p.ID) == 0 || p.Key.IsZero() {
+		return nil, ErrParty
+	}
+	key := p.Key.Bytes()
+	switch {
+	case version == 1 || version == 2:
+		if p.Manifest != [32]byte{} {
+			return nil, fmt.Errorf("%w: manifest in version %d", ErrParty, version)
+		}
+		return slices.Concat([]byte{0, 0}, key, p.ID, key), nil
+	case version == labelVersion:
+		if len(p.ID) > maxID {
+			return nil, fmt.Errorf("%w: id of %d bytes", ErrParty, len(p.ID))
+		}
+		return slices.Concat([]byte{0, labelVersion}, key, []byte{byte(len(p.ID))}, p.ID, p.Manifest[:], key), nil
 	}
 	return nil, fmt.Errorf("%w: fingerprint of version %d", ErrVersion, version)
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/gembok-e2ee/gembok/session/fingerprint"
+	"github.com/gembok-e2ee/gembok/session/hosting"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -48,6 +50,42 @@ func Example() {
 	// Output:
 	// 69534 66167 70166 94437 01956 82026 81825 04119 87289 33130 24871 52780
 	// true
+	// match <nil>
+	// theirs differ <nil>
+}
+
+// Ani and Toko, a business, compare who is said to hold Toko's keys, too.
+func Example_labels() {
+	ani := fingerprint.Party{ID: fingerprint.StableID("ani"), Key: fixedKey(0x33)}
+	toko := fingerprint.Party{ID: fingerprint.StableID("toko"), Key: fixedKey(0x44)}
+
+	// What Toko published, and what Ani's app holds of it.
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	manifest := hosting.Manifest{
+		Account: "toko", Kind: hosting.KindBusiness, Epoch: 1, NotBefore: now, NotAfter: now.AddDate(0, 0, 30), Key: toko.Key,
+		Endpoints: []hosting.Endpoint{{Device: 1, Identity: toko.Key, Controller: hosting.OwnerServer, Storage: hosting.StorageNone, NotAfter: now.AddDate(1, 0, 0)}},
+	}
+	toko.Manifest = manifest.Hash()
+
+	o := &fingerprint.Options{Version: 128}
+	onAnis, err := fingerprint.New(ani, toko, o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	onTokos, err := fingerprint.New(toko, ani, o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(onAnis.Compare(onTokos.Bytes()))
+
+	// A server kept it from Ani.
+	toko.Manifest = [32]byte{}
+	onAnis, err = fingerprint.New(ani, toko, o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(onAnis.Compare(onTokos.Bytes()))
+	// Output:
 	// match <nil>
 	// theirs differ <nil>
 }
