@@ -65,6 +65,12 @@ func TestIDs(t *testing.T) {
 	none(t, wrong)
 }
 
+func TestReadme(t *testing.T) {
+	wrong, err := module(t).Readme()
+	require.NoError(t, err)
+	none(t, wrong)
+}
+
 // The list grows in review only: go test ./internal/archtest -update
 func TestExported(t *testing.T) {
 	got := strings.Join(module(t).Exported(), "\n") + "\n"

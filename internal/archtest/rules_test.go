@@ -257,6 +257,26 @@ func TestIDRules(t *testing.T) {
 	require.Contains(t, some, "no fuzz target is named after F02")
 }
 
+func TestReadmeRules(t *testing.T) {
+	files := map[string]string{
+		"README.md":                 "`TestA`, `go test ./...`, `go test -run 'A\\|B$' ./x`, `go test\n-run '^$' -bench C/D ./x`, `go test -C in -run F .`\n```go\nTestZ\n```\n",
+		"x/x_test.go":               "package x; \nfunc TestA(){}\nfunc ExampleB(){}\nfunc BenchmarkC(){}",
+		"in/go.mod":                 "module in",
+		"in/node_modules/a_test.go": "func TestG(",
+		"in/f_test.go":              "package in; \nfunc FuzzF(){}",
+	}
+	wrong, err := load(t, files).Readme()
+	require.NoError(t, err)
+	require.Empty(t, wrong)
+	files["README.md"] = "`TestG`, `go test -run 'A|D|TestE' ./x`, `go test -C in -run G ./...`"
+	wrong, err = load(t, files).Readme()
+	require.NoError(t, err)
+	require.Len(t, wrong, 4)
+	files["README.md"] = "`go test ./y`"
+	_, err = load(t, files).Readme()
+	require.Error(t, err)
+}
+
 func TestBadSourceIsAnError(t *testing.T) {
 	_, err := archtest.Load(fstest.MapFS{"a.go": {Data: []byte("pack")}})
 	require.Error(t, err)

@@ -1,6 +1,9 @@
 package perf
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Row is an operation and what it may take.
 type Row struct {
@@ -41,5 +44,5 @@ func Rows() []Row {
 		{Op: AttachmentDecrypt(file), Title: "decrypt it as it arrives", Floor: floor(FloorAttachmentDecrypt(file)), Ratio: 1.15},
 		{Op: AttachmentDecryptAt(file), Title: "decrypt it from a file, read twice", Floor: floor(FloorAttachmentDecrypt(file)), Ratio: 1.15},
 	}
-	return append(rows, sealedRows()...)
+	return slices.Concat(rows, sealedRows(), hostingRows())
 }
