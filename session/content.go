@@ -110,20 +110,20 @@ func (d *Device) padded(plaintext []byte) []byte {
 	return wire.AppendPadded(nil, plaintext)
 }
 
-// outgoing returns what Encrypt encrypts of a plaintext for a peer: padded,
-// where it must be an encoded Content, and a copy only for an own device.
-func (d *Device) outgoing(peer Address, plaintext []byte) ([]byte, error) {
+// outgoes sees whether a plaintext is one for a peer: with Options.Content an
+// encoded Content, and a copy only for an own device.
+func (d *Device) outgoes(peer Address, plaintext []byte) error {
 	if !d.opts.Content {
-		return plaintext, nil
+		return nil
 	}
 	c, err := readContent(plaintext)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if c.SyncTo != "" && peer.User != d.address.User {
-		return nil, fmt.Errorf("%w: copy for another account", ErrMalformed)
+		return fmt.Errorf("%w: copy for another account", ErrMalformed)
 	}
-	return d.padded(plaintext), nil
+	return nil
 }
 
 // readContent reads a plaintext. One that tells of what another device sent is

@@ -186,7 +186,7 @@ func (in *inbound) open() (err error) {
 func (in *inbound) run(t *Tx) (*Received, error) {
 	in.t, in.now, in.budget.Left = t, in.d.now(), budgetArchived
 	staged := t.staging(in.from.User, in.id)
-	load := append(in.d.sessionKeys(in.from), staged)
+	load := append(t.sessionKeys(in.from), staged)
 	if in.begins {
 		load = append(load, in.preKeyKeys()...)
 	}

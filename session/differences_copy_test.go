@@ -174,12 +174,15 @@ func TestDirectoryKeepsItsBundle(t *testing.T) {
 		one = *b
 		return &one, err
 	}
-	from.Device = r.reopen(t, from, func(o *session.Options) { o.Gate = meddler{func() { one = x3dh.Bundle{} }} })
+	from.Device = r.reopen(t, from, func(o *session.Options) { o.Gate = meddler{do: func() { one = x3dh.Bundle{} }} })
 	r.delivers(t, from, r.sends(t, from, "text", budi), "text", at(budi, 1))
 }
 
 // A meddler is a gate that does something when it is asked.
-type meddler struct{ do func() }
+type meddler struct {
+	toll
+	do func()
+}
 
 func (meddler) Keys([]string) []keystore.Key { return nil }
 

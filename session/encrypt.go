@@ -138,15 +138,19 @@ func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*
 	if err != nil {
 		return nil, err
 	}
-	if plaintext, err = d.outgoing(peer, plaintext); err != nil {
+	if err := d.outgoes(peer, plaintext); err != nil {
 		return nil, err
 	}
 	var out *Message
 	err = d.run(ctx, peer.String(), func(t *Tx) error {
-		if err := t.load(d.sessionKeys(peer)...); err != nil {
+		if err := t.load(t.sessionKeys(peer)...); err != nil {
 			return err
 		}
-		m, err := d.encrypt(t, peer, plaintext)
+		padded, err := t.outgoing(peer, plaintext)
+		if err != nil {
+			return err
+		}
+		m, err := d.encrypt(t, peer, padded)
 		out = withhold(t, m)
 		return err
 	})

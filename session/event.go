@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"iter"
 	"time"
 
@@ -12,8 +13,13 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-// eventTime is how long an event that nobody acknowledges is kept.
-const eventTime = 7 * 24 * time.Hour
+const (
+	// eventTime is how long an event that nobody acknowledges is kept.
+	eventTime = 7 * 24 * time.Hour
+	// maxNote is how long the Note of an event is at most, in bytes: evidence of
+	// some manifests.
+	maxNote = 64 << 10
+)
 
 // An EventKind says what an Event reports. The zero value is none.
 type EventKind byte
@@ -31,6 +37,8 @@ const (
 	DeviceAdded
 	// DeviceRemoved: a device of a user is gone, and gets no more messages.
 	DeviceRemoved
+	// LabelNotice: the Gate tells something of a user, in Note.
+	LabelNotice
 )
 
 // An EventID names an Event that belongs to no message. The zero value is
@@ -46,10 +54,12 @@ type Event struct {
 	At      time.Time
 	// Accepted and Seen are the identity keys of IdentityChanged.
 	Accepted, Seen keys.IdentityKey
+	// Note is the Gate's, of at most 64 KiB.
+	Note []byte
 }
 
 func (e *Event) stored(now uint64) wire.Event {
-	out := wire.Event{Kind: uint32(e.Kind), User: e.Address.User, Device: e.Address.Device, At: now}
+	out := wire.Event{Kind: uint32(e.Kind), User: e.Address.User, Device: e.Address.Device, At: now, Note: e.Note}
 	if !e.Accepted.IsZero() {
 		out.Accepted = e.Accepted.Bytes()
 	}
@@ -68,8 +78,11 @@ func (e *Event) owner() string {
 }
 
 // canonical gives the address its one spelling. It may be none, or a user's
-// without a device.
+// without a device. Errors are ErrMalformed, and ErrTooLarge for the Note.
 func (e *Event) canonical() error {
+	if len(e.Note) > maxNote {
+		return fmt.Errorf("%w: note of %d bytes", ErrTooLarge, len(e.Note))
+	}
 	if e.Address == (Address{}) {
 		return nil
 	}
@@ -81,7 +94,7 @@ func (e *Event) canonical() error {
 func eventOf(e *wire.Event) Event {
 	return Event{
 		Kind: EventKind(e.Kind), Address: Address{User: e.User, Device: e.Device}, At: moment(e.At),
-		Accepted: identityOf(e.Accepted), Seen: identityOf(e.Seen),
+		Accepted: identityOf(e.Accepted), Seen: identityOf(e.Seen), Note: e.Note,
 	}
 }
 
@@ -94,8 +107,8 @@ func moment(ms uint64) time.Time {
 }
 
 // Emit stores an event with the outcome, as one that Events yields until it is
-// acknowledged. Its ID and At are drawn here. The error is ErrMalformed for an
-// address that is none, or one of the store.
+// acknowledged. Its ID and At are drawn here. Errors are ErrMalformed for an
+// address that is none, ErrTooLarge for a Note, and those of the store.
 func (t *Tx) Emit(e Event) error {
 	err := e.canonical()
 	if err != nil {

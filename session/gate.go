@@ -10,58 +10,119 @@ import (
 )
 
 // A Gate decides before each message leaves whether it may, from records of
-// its own, and sees each message that arrives. Its records join the Load of the
-// operation, its changes the Commit, which also expects that what it read is
-// still so. It computes on values: no clock, randomness or I/O of its own, as
-// the operation may run again. It must be safe for concurrent use.
+// its own, says what goes along with it of hosting, and sees each message that
+// arrives. Its records join the Load of the operation, its changes the Commit,
+// which also expects that what it read is still so. It computes on values: no
+// clock, randomness or I/O of its own, as the operation may run again. It must be
+// safe for concurrent use, and keeps nothing that it is given.
 //
 // A record is a Key, whose Scope is the Device's whatever it says, and a Value,
-// which here has no format byte. One that is absent has Version 0.
+// which here has no format byte. One that is absent has Version 0. A method gets
+// those that Keys names for the one user whom it is about, in that order. Changes
+// may put and delete these; their Expect is of no meaning.
 type Gate interface {
-	// Keys names the records about users, always the same ones and none twice.
+	// Keys names the records about users and, also when these are none, those
+	// about the own account: always the same ones and none twice.
 	Keys(users []string) []keystore.Key
+	// Wants says whether the Directory is to be asked for the manifest of a user
+	// before a message to him is encrypted.
+	Wants(now time.Time, records []keystore.Record, user string) bool
+	// See takes in what the Directory, or a bundle, shows as the signed manifest
+	// of a user, whatever that is; nil is that there is none. The events are kept
+	// until they are acknowledged. The error is why it is not believed; changes and
+	// events are kept all the same.
+	See(now time.Time, records []keystore.Record, user string, manifest []byte) (changes []keystore.Change, events []Event, err error)
+	// Claim says what a message says of hosting; to is the one user it is for,
+	// "" several, or the own account. It is not asked without Options.Content.
+	Claim(now time.Time, records []keystore.Record, to string) Claim
 	// Send returns nil when a message to a peer device may be encrypted, and
 	// otherwise why not: the error of the send, which changes nothing. Identity is
 	// zero for a device that there is nothing with yet, of those that all get one
 	// message alike (SendOptions.Shared).
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
 	// Receive sees an authentic message, of which plaintext is what
-	// Received.Plaintext is, and cannot refuse it. Changes may put
-	// and delete the records that Keys named for the sender; their Expect is
-	// of no meaning. Note is kept and returned with the message, and so are
-	// the events.
+	// Received.Plaintext is, and cannot refuse it. Note is kept and returned with
+	// the message, and so are the events.
 	Receive(now time.Time, records []keystore.Record, from Address, identity keys.IdentityKey, plaintext []byte) (changes []keystore.Change, note []byte, events []Event)
 }
 
-// gateKeys are the gate's records about the user of a.
-func (d *Device) gateKeys(a Address) []keystore.Key {
-	if d.opts.Gate == nil {
-		return nil
-	}
-	keys := d.opts.Gate.Keys([]string{a.User})
-	out := make([]keystore.Key, len(keys))
-	for i, k := range keys {
-		out[i] = d.key(k.Kind, k.Owner, k.Name)
-	}
-	return out
+// A gating is what a Tx remembers of the gate: which records it has about the
+// user whom it was asked about last.
+type gating struct {
+	known bool
+	user  string
+	keys  []keystore.Key
 }
 
-// gateRecords are those records as the gate sees them. The outcome depends on
-// them.
-func (t *Tx) gateRecords(keys []keystore.Key) ([]keystore.Record, error) {
-	if err := t.load(keys...); err != nil {
-		return nil, err
+// gateKeys are the gate's records about a user; "" is nobody but the own
+// account.
+func (t *Tx) gateKeys(user string) []keystore.Key {
+	t.withGateKeys(nil, user)
+	return t.gating.keys
+}
+
+// withGateKeys appends them to keys.
+func (t *Tx) withGateKeys(keys []keystore.Key, user string) []keystore.Key {
+	switch {
+	case t.d.opts.Gate == nil:
+		return keys
+	case t.gating.known && t.gating.user == user:
+		return append(keys, t.gating.keys...)
 	}
+	var users []string
+	if user != "" {
+		users = []string{user}
+	}
+	n := len(keys)
+	keys = t.d.withGateKeys(keys, users)
+	t.gating = gating{known: true, user: user, keys: keys[n:len(keys):len(keys)]}
+	return keys
+}
+
+// withGateKeys appends the gate's records about users to keys.
+func (d *Device) withGateKeys(keys []keystore.Key, users []string) []keystore.Key {
+	if d.opts.Gate == nil {
+		return keys
+	}
+	named := d.opts.Gate.Keys(users)
+	keys = slices.Grow(keys, len(named))
+	for _, k := range named {
+		keys = append(keys, d.key(k.Kind, k.Owner, k.Name))
+	}
+	return keys
+}
+
+// gateRecords are those records about a user as the gate sees them. The outcome
+// depends on them. They are loaded, but for a gate that names others each time.
+func (t *Tx) gateRecords(user string) ([]keystore.Record, error) {
+	keys := t.gateKeys(user)
 	out := make([]keystore.Record, len(keys))
 	for i, k := range keys {
-		body, _, err := t.get(k)
+		at := t.place(k)
+		if at < 0 {
+			if err := t.load(keys...); err != nil {
+				return nil, err
+			}
+			at = t.at(k)
+		}
+		rec, err := t.gateRecord(at)
 		if err != nil {
 			return nil, err
 		}
-		out[i] = keystore.Record{Key: k, Value: body, Version: t.entry(k).rec.Version}
-		t.check(k)
+		out[i] = rec
+		t.checkAt(at)
 	}
 	return out, nil
+}
+
+// gateRecord is one of them.
+func (t *Tx) gateRecord(at int) (out keystore.Record, err error) {
+	e := &t.recs[at]
+	out = keystore.Record{Key: e.rec.Key, Version: e.rec.Version}
+	if value := e.current(); value != nil {
+		out.Value, err = unformat(e.rec.Key.Kind, value)
+	}
+	return out, err
 }
 
 // mayTransmit asks the gate before a message is encrypted.
@@ -69,7 +130,7 @@ func (t *Tx) mayTransmit(to Address, identity keys.IdentityKey) error {
 	if t.d.opts.Gate == nil {
 		return nil
 	}
-	recs, err := t.gateRecords(t.d.gateKeys(to))
+	recs, err := t.gateRecords(to.User)
 	if err != nil {
 		return err
 	}
@@ -81,16 +142,20 @@ func (t *Tx) judgeReceived(r *Received) error {
 	if t.d.opts.Gate == nil {
 		return nil
 	}
-	keys := t.d.gateKeys(r.From)
-	recs, err := t.gateRecords(keys)
+	recs, err := t.gateRecords(r.From.User)
 	if err != nil {
 		return err
 	}
 	changes, note, events := t.d.opts.Gate.Receive(t.d.opts.Now(), recs, r.From, r.Identity, r.Plaintext)
 	r.Note = note
 	r.Events = append(r.Events, events...)
-	for _, c := range changes {
-		if err := t.change(keys, &c); err != nil {
+	return t.adopt(r.From.User, changes)
+}
+
+// adopt makes a gate's changes of the records about a user.
+func (t *Tx) adopt(user string, changes []keystore.Change) error {
+	for i := range changes {
+		if err := t.change(t.gateKeys(user), &changes[i]); err != nil {
 			return err
 		}
 	}

@@ -168,9 +168,7 @@ func (m *mailing) load() error {
 	d := m.d
 	keys := append(d.peerKeys(m.users), d.sentKey(m.s.sentAt))
 	keys = slices.Grow(keys, 2*len(m.locked))
-	for _, user := range m.users {
-		keys = append(keys, d.gateKeys(Address{User: user})...)
-	}
+	keys = d.withGateKeys(keys, m.users)
 	for _, a := range m.locked {
 		keys = append(keys, d.sessionKey(a), d.identityKey(a))
 	}

@@ -107,9 +107,9 @@ func (d *Device) retryKey(a Address) keystore.Key { return d.key(kindRetry, a.Us
 
 // sessionKeys are the records that a message to or from a peer device needs
 // at least, those of the gate among them.
-func (d *Device) sessionKeys(a Address) []keystore.Key {
-	keys := append(make([]keystore.Key, 0, 5), d.sessionKey(a), d.identityKey(a), d.peerKey(a)) // and two more
-	return append(keys, d.gateKeys(a)...)
+func (t *Tx) sessionKeys(a Address) []keystore.Key {
+	keys := make([]keystore.Key, 0, 6) // with the gate's, and one that the first Load brings along
+	return t.withGateKeys(append(keys, t.d.sessionKey(a), t.d.identityKey(a), t.d.peerKey(a)), a.User)
 }
 
 func deviceName(a Address) string { return strconv.FormatUint(uint64(a.Device), 10) }

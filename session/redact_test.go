@@ -87,8 +87,8 @@ func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 		"UntrustedIdentityError": &session.UntrustedIdentityError{Seen: p.bob.Identity()},
 		"Directory":              nil, "PeerDevice": session.PeerDevice{Device: 1}, "Peer": &session.Peer{User: "ani"},
 		"DirectoryError": &session.DirectoryError{User: "ani", Err: session.ErrMalformed},
-		"Difference":     session.Difference{User: "ani"},
-		"Sending":        sending, "Result": sending.Results[0],
+		"Difference":     session.Difference{User: "ani"}, "Claim": session.Claim{Epoch: 1, Manifest: []byte("signed")},
+		"Sending": sending, "Result": sending.Results[0],
 	}))
 	for how, text := range testutil.Printed(t, p.alice.Device) {
 		if how != "%T" {

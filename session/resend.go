@@ -191,7 +191,7 @@ type answer struct {
 func (r *resending) admit(t *Tx) (*answer, error) {
 	d := r.d
 	a := &answer{resending: r, t: t, key: d.sentKey(r.dem.Timestamp)}
-	if err := t.load(append(d.sessionKeys(r.from), a.key, d.retryKey(r.from))...); err != nil {
+	if err := t.load(append(t.sessionKeys(r.from), a.key, d.retryKey(r.from))...); err != nil {
 		return nil, err
 	}
 	if err := a.copy(); err != nil {

@@ -37,6 +37,8 @@ type Tx struct {
 	past   []*sent   // what it made when the operation ran before
 	held   []func()  // gives out what was made, in a transaction of the app's
 
+	gating gating
+
 	stagedID  MessageID // of the message asked for last, and its record
 	stagedKey keystore.Key
 
@@ -203,7 +205,7 @@ func (t *Tx) loadBeside(anchor keystore.Key, keys ...keystore.Key) error {
 	first := !t.joined
 	if first {
 		for _, p := range t.peers {
-			keys = append(keys, t.d.sessionKeys(p)...)
+			keys = append(keys, t.sessionKeys(p)...)
 		}
 		if !t.always {
 			keys = append(keys, t.d.restoreKey())

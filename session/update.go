@@ -163,11 +163,14 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if plaintext, err = t.d.outgoing(to, plaintext); err != nil {
+	if err := t.d.outgoes(to, plaintext); err != nil {
 		return nil, err
 	}
-	keys := t.d.sessionKeys(to)
+	keys := t.sessionKeys(to)
 	if err := t.loadBeside(t.d.sessionKey(to), keys...); err != nil {
+		return nil, err
+	}
+	if plaintext, err = t.outgoing(to, plaintext); err != nil {
 		return nil, err
 	}
 	fresh := t.untouched(keys)
@@ -280,7 +283,7 @@ func (t *Tx) Staged(from Address, inner []byte, beside ...keystore.Key) (*Receiv
 		keys = append(keys, t.own(b))
 	}
 	if t.joined || !slices.Contains(t.peers, from) { // what Stage needs; those of the peers come along
-		keys = append(append(keys, t.d.identityKey(from), t.d.peerKey(from)), t.d.gateKeys(from)...)
+		keys = t.withGateKeys(append(keys, t.d.identityKey(from), t.d.peerKey(from)), from.User)
 	}
 	if err := t.load(keys...); err != nil {
 		return nil, err
@@ -317,7 +320,7 @@ func (t *Tx) Stage(r *Received, inner []byte) error {
 	r.From, r.ID = from, messageID(from, inner)
 	k := t.staging(from.User, r.ID)
 	if t.find(k) == nil { // Staged loads all of it
-		if err := t.load(append(t.d.sessionKeys(from), k)...); err != nil {
+		if err := t.load(append(t.sessionKeys(from), k)...); err != nil {
 			return err
 		}
 	}

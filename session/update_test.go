@@ -254,6 +254,14 @@ func (g toll) Keys(users []string) []keystore.Key {
 	return out
 }
 
+func (toll) Wants(time.Time, []keystore.Record, string) bool { return false }
+
+func (toll) See(time.Time, []keystore.Record, string, []byte) ([]keystore.Change, []session.Event, error) {
+	return nil, nil, nil
+}
+
+func (toll) Claim(time.Time, []keystore.Record, string) (out session.Claim) { return out }
+
 func (g toll) Send(now time.Time, records []keystore.Record, to session.Address, identity keys.IdentityKey) error {
 	require.Len(g.t, records, 2)
 	require.False(g.t, identity.IsZero())

@@ -332,7 +332,7 @@ func stagedFields() []fld {
 }
 
 func eventFields() []fld {
-	return []fld{num32(1, 2), raw(2, []byte("alice")), num32(3, 127), raw(4, key33(1)), raw(5, key33(2)), num64(6, 1<<41)}
+	return []fld{num32(1, 2), raw(2, []byte("alice")), num32(3, 127), raw(4, key33(1)), raw(5, key33(2)), num64(6, 1<<41), raw(7, []byte("note"))}
 }
 
 func usedFields() []fld { return []fld{raw(1, seq(32)).must(), num64(2, 1<<41)} }

@@ -85,6 +85,7 @@ type Event struct {
 	Accepted []byte // 4, 33 bytes: identity key
 	Seen     []byte // 5, 33 bytes: identity key
 	At       uint64 // 6: milliseconds since 1970
+	Note     []byte // 7: of the gate
 }
 
 // ParseEvent reads an Event of at most MaxDeviceRecord bytes. Errors are
@@ -106,6 +107,8 @@ func ParseEvent(b []byte) (Event, error) {
 			r.bytes(&f, &e.Seen)
 		case 6:
 			r.uint64(&f, &e.At)
+		case 7:
+			r.bytes(&f, &e.Note)
 		}
 	}
 	return orZero(e, r.err)
@@ -119,10 +122,11 @@ func AppendEvent(dst []byte, e *Event) []byte {
 	dst = appendUint(dst, 3, uint64(e.Device))
 	dst = appendBytes(dst, 4, e.Accepted)
 	dst = appendBytes(dst, 5, e.Seen)
-	return appendUint(dst, 6, e.At)
+	dst = appendUint(dst, 6, e.At)
+	return appendBytes(dst, 7, e.Note)
 }
 
 func (e *Event) size() int {
 	return sizeUint(1, uint64(e.Kind)) + sizeBytes(2, len(e.User)) + sizeUint(3, uint64(e.Device)) +
-		sizeBytes(4, len(e.Accepted)) + sizeBytes(5, len(e.Seen)) + sizeUint(6, e.At)
+		sizeBytes(4, len(e.Accepted)) + sizeBytes(5, len(e.Seen)) + sizeUint(6, e.At) + sizeBytes(7, len(e.Note))
 }

@@ -1,0 +1,89 @@
+package session
+
+import "github.com/gembok-e2ee/gembok/internal/wire"
+
+// A Claim is what a message says of hosting, beside what it is about: the
+// hosting context and the signed manifest in its Content (gembok, Section 3). The
+// zero value says nothing.
+type Claim struct {
+	// Epoch and Hash name the newest manifest of the own account; Epoch 0 is none.
+	Epoch uint64
+	Hash  [32]byte
+	// SeenEpoch and SeenHash name the newest one that is held of the user who gets
+	// the message; SeenEpoch 0 is none. They stay out of what is for several, or for
+	// the own account.
+	SeenEpoch uint64
+	SeenHash  [32]byte
+	// Manifest is the signed one of the own account, which goes along; nil does not.
+	Manifest []byte
+}
+
+// context is the hosting context of a message to a user, "" for several or the
+// own account; nil is none.
+func (c *Claim) context(from Address, to string) *wire.HostingContext {
+	seen := c.SeenEpoch != 0 && to != ""
+	if c.Epoch == 0 && !seen {
+		return nil
+	}
+	out := &wire.HostingContext{Sender: from.User, SenderDevice: from.Device, Recipient: to}
+	if c.Epoch != 0 {
+		out.Epoch, out.Hash = c.Epoch, c.Hash[:]
+	}
+	if seen {
+		out.SeenEpoch, out.SeenHash = c.SeenEpoch, c.SeenHash[:]
+	}
+	return out
+}
+
+// claiming returns an encoded Content that says of hosting what the claim does,
+// and nothing else. A copy for an own device says it in what it is a copy of, of
+// which readContent saw that it is no copy again.
+func (d *Device) claiming(content []byte, claim *Claim, to string) ([]byte, error) {
+	c, err := wire.ParseContent(content)
+	if err != nil {
+		return nil, err
+	}
+	if c.Hosting, c.Manifest = nil, nil; c.Sync == nil {
+		c.Hosting, c.Manifest = claim.context(d.address, to), claim.Manifest
+	} else if c.Sync.Content, err = d.claiming(c.Sync.Content, claim, ""); err != nil {
+		return nil, err
+	}
+	return wire.AppendContent(nil, c), nil
+}
+
+// recipient is whom a Claim for a user is for: "" is the own account.
+func (d *Device) recipient(user string) string {
+	if user == d.address.User {
+		return ""
+	}
+	return user
+}
+
+// claims reports whether messages say something of hosting.
+func (d *Device) claims() bool { return d.opts.Gate != nil && d.opts.Content }
+
+// claim asks the gate what a message says of hosting; to is as in Gate.
+func (t *Tx) claim(to string) (*Claim, error) {
+	recs, err := t.gateRecords(to)
+	if err != nil {
+		return nil, err
+	}
+	c := t.d.opts.Gate.Claim(t.d.opts.Now(), recs, to)
+	return &c, nil
+}
+
+// outgoing returns what Encrypt encrypts of a plaintext that is one: with the
+// gate's claim, and padded.
+func (t *Tx) outgoing(peer Address, plaintext []byte) ([]byte, error) {
+	if t.d.claims() {
+		to := t.d.recipient(peer.User)
+		c, err := t.claim(to)
+		if err != nil {
+			return nil, err
+		}
+		if plaintext, err = t.d.claiming(plaintext, c, to); err != nil {
+			return nil, err
+		}
+	}
+	return t.d.padded(plaintext), nil
+}
