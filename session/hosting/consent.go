@@ -6,35 +6,53 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-// change returns what the user is asked about: from and to hash. There is nothing
-// to ask while a manifest is awaited, or CONFLICT has no newer one: ok is false
-// then.
-func (r *record) change() (from, to [32]byte, ok bool) {
-	switch {
-	case r.state == conflict && (r.pending == nil || r.conflicting != nil && r.pending != r.conflicting && r.pending.Epoch <= r.conflicting.Epoch):
-		return from, to, false
-	case r.epoch > 0 && !r.arrived():
-		return from, to, false
-	case r.pending != nil:
-		return hashOf(r.current), hashOf(r.pending), true
+// offered is the manifest that a yes makes the current one, nil for none. In
+// CONFLICT it is a newer one than what that is about, of the account, or else of
+// a stranger: the key may have changed, as an identity key may.
+func (r *record) offered(now time.Time) *Manifest {
+	c := r.conflicting
+	if r.state != conflict || c == nil {
+		return r.pending
 	}
-	return hashOf(r.current), hashOf(r.current), true
+	strange := r.foreign(c)
+	switch {
+	case strange && c.Epoch > r.newest().Epoch && (r.pending == nil || !r.pending.valid(now)) && r.keepsControllers(c):
+		return c
+	case strange || r.pending != nil && r.pending.Epoch > c.Epoch:
+		return r.pending
+	}
+	return nil
+}
+
+// change returns what the user is asked about: from and to hash, and the manifest
+// of the latter, if it is another one. There is nothing to ask while a manifest is
+// awaited, or CONFLICT has no newer one: ok is false then.
+func (r *record) change(now time.Time) (from, to [32]byte, m *Manifest, ok bool) {
+	m = r.offered(now)
+	switch {
+	case m == nil && (r.state == conflict || r.epoch > 0 && !r.arrived(r.current)), m != nil && !r.arrived(m):
+		return from, to, nil, false
+	case m != nil:
+		return hashOf(r.current), hashOf(m), m, true
+	}
+	return hashOf(r.current), hashOf(r.current), nil, true
 }
 
 // question is why nothing may be sent: the error of may.
 func (r *record) question(account string, now time.Time, p *policy) error {
-	from, to, ok := r.change()
+	from, to, m, ok := r.change(now)
 	switch {
 	case !ok && r.state == conflict:
 		return ErrLabelMismatch
 	case !ok:
 		return ErrLabelStale
-	case r.pending != nil && !r.pending.valid(now): // a yes would come too late
+	case m != nil && !m.valid(now): // a yes would come too late
 		return ErrManifestExpired
 	}
 	e := &ConsentRequiredError{Account: account, State: r.state, From: from, To: to, Token: token(account, from, to)}
-	if r.pending != nil {
-		e.Diff = diff(p.providers, r.current, r.pending)
+	if m != nil {
+		e.Diff = diff(p.providers, r.current, m)
+		e.Diff.KeyChanged = e.Diff.KeyChanged || r.foreign(m)
 	}
 	return e
 }
@@ -49,7 +67,7 @@ func (r *record) question(account string, now time.Time, p *policy) error {
 // is over.
 func (r record) decide(account string, t [32]byte, yes bool, now time.Time) (record, error) {
 	r = r.at(now)
-	from, to, ok := r.change()
+	from, to, m, ok := r.change(now)
 	switch {
 	case !ok || t != token(account, from, to):
 		return r, ErrLabelStale
@@ -58,10 +76,11 @@ func (r record) decide(account string, t [32]byte, yes bool, now time.Time) (rec
 	case !yes:
 		r.consented = time.Time{}
 		return r.enter(declined, now), nil
-	case r.pending != nil && !r.pending.valid(now):
+	case m != nil && !m.valid(now):
 		return r, ErrManifestExpired
-	case r.pending != nil:
-		r.current, r.pending, r.conflicting, r.consented = r.pending, nil, nil, time.Time{}
+	case m != nil:
+		r.current, r.pending, r.conflicting, r.consented = m, nil, nil, time.Time{}
+		r.epoch, r.claimed = m.Epoch, [32]byte{}
 		return r.enter(current, now), nil
 	case r.current == nil:
 		r.consented = now

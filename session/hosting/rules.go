@@ -1,6 +1,7 @@
 package hosting
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
@@ -44,7 +45,7 @@ type record struct {
 	state       State
 	current     *Manifest // agreed to, or in no need of it
 	pending     *Manifest // newer, waiting for consent
-	conflicting *Manifest // what state CONFLICT is about, where it is a manifest
+	conflicting *Manifest // what state CONFLICT is about, where it is a manifest; that of a stranger is nowhere else
 	epoch       uint64    // the highest seen, in manifests and messages
 	claimed     [32]byte  // its hash by a message; zero: none did before the manifest arrived
 	since       time.Time // of the state
@@ -100,10 +101,19 @@ func (r *record) held() []*Manifest {
 	return out
 }
 
-// arrived reports whether the newest manifest known of is held.
-func (r *record) arrived() bool {
-	m := r.newest()
-	return m != nil && m.Epoch == r.epoch && (r.claimed == [32]byte{} || r.claimed == m.Hash())
+// foreign reports whether another key signed m than what is held of the account:
+// anybody can make one.
+func (r *record) foreign(m *Manifest) bool {
+	last := r.newest()
+	return last != nil && m.Key != last.Key
+}
+
+// own returns those of the manifests held that are no stranger's.
+func (r *record) own() []*Manifest { return slices.DeleteFunc(r.held(), r.foreign) }
+
+// arrived reports whether m, nil for none, is the newest manifest known of.
+func (r *record) arrived(m *Manifest) bool {
+	return m != nil && (m.Epoch > r.epoch || m.Epoch == r.epoch && (r.claimed == [32]byte{} || r.claimed == m.Hash()))
 }
 
 // see takes in a manifest of an account, nil where none was shown: from the
@@ -167,6 +177,9 @@ func (r record) take(m *Manifest, now time.Time, p *policy) (record, notice) {
 
 // judge is take, of which it leaves the states in the notice out.
 func (r record) judge(m *Manifest, now time.Time, p *policy) (record, notice) {
+	if r.foreign(m) {
+		return r.dispute(m, now)
+	}
 	if evidence, fork := r.forkedBy(m); fork {
 		return r.contest(m, now), notice{evidence: evidence, err: ErrLabelStale}
 	}
@@ -179,19 +192,34 @@ func (r record) judge(m *Manifest, now time.Time, p *policy) (record, notice) {
 	last := r.newest()
 	n := notice{gap: last != nil && m.Epoch > last.Epoch+1}
 	if n.evidence, n.err = r.contradicts(m); n.err != nil {
-		r = r.contest(m, now)
-		if n.err == ErrLabelMismatch && n.evidence == nil { // another account key, to be accepted
-			r.pending = m
-		}
-		return r, n
+		return r.contest(m, now), n
 	}
 	return r.follow(m, now, p, n)
+}
+
+// dispute takes in a manifest that another account key signed. It stops
+// everything, and the user may agree to it. But whoever made it, it counts
+// neither for nor against what the account signs itself: not its epoch, however
+// high, nor its place, where the account contradicted itself.
+func (r record) dispute(m *Manifest, now time.Time) (record, notice) {
+	n := notice{err: ErrLabelMismatch}
+	if _, fork := r.forkedBy(m); fork {
+		n.err = ErrLabelStale
+	} else if m.Epoch < r.epoch {
+		return r, notice{err: ErrLabelStale}
+	} else if !r.keepsControllers(m) {
+		n.err = ErrControllerChangedForKey
+	}
+	if r.conflicting == nil || r.foreign(r.conflicting) {
+		r.conflicting = m
+	}
+	return r.enter(conflict, now), n
 }
 
 // forkedBy reports whether m is another manifest of the epoch of one held, and
 // returns the evidence where both are by one account key.
 func (r *record) forkedBy(m *Manifest) (evidence *Evidence, fork bool) {
-	for _, h := range r.held() {
+	for _, h := range r.own() {
 		if h.Epoch == m.Epoch {
 			fork = true
 			if h.Key == m.Key {
@@ -206,23 +234,23 @@ func (r *record) forkedBy(m *Manifest) (evidence *Evidence, fork bool) {
 // the evidence where the account contradicts itself.
 func (r *record) contradicts(m *Manifest) (*Evidence, error) {
 	last := r.newest()
-	for _, h := range r.held() {
-		if err := m.keepsControllers(h); err != nil {
-			return nil, err
-		}
-	}
 	switch {
+	case !r.keepsControllers(m):
+		return nil, ErrControllerChangedForKey
 	case last == nil || r.state == conflict: // which ends with consent to anything newer
 		return nil, nil
-	case m.Key != last.Key:
-		return nil, ErrLabelMismatch
 	case m.Epoch == last.Epoch+1 && m.Previous != last.Hash():
 		return newEvidence(last, m), ErrLabelMismatch
 	}
 	return nil, nil
 }
 
-// contest enters CONFLICT about m.
+// keepsControllers reports whether no key of m had another controller before.
+func (r *record) keepsControllers(m *Manifest) bool {
+	return !slices.ContainsFunc(r.own(), func(h *Manifest) bool { return m.keepsControllers(h) != nil })
+}
+
+// contest enters CONFLICT about m, which the account signed.
 func (r record) contest(m *Manifest, now time.Time) record {
 	r.conflicting = m
 	r.epoch, r.claimed = max(r.epoch, m.Epoch), [32]byte{}
@@ -288,7 +316,7 @@ func (r *record) denies(epoch uint64, hash [32]byte) bool {
 		if h.Hash() == hash {
 			return false
 		}
-		known = true
+		known = known || !r.foreign(h)
 	}
 	return known || epoch == r.epoch && r.claimed != [32]byte{} && r.claimed != hash
 }
@@ -326,6 +354,6 @@ func (r record) label(now time.Time, p *policy) Label {
 	shown := r.held()
 	l := labelOf(p.providers, shown...)
 	l.State = r.state
-	l.Unknown = len(shown) == 0 || r.state == expired || r.state == conflict || !r.arrived() || !r.newest().valid(now)
+	l.Unknown = len(shown) == 0 || r.state == expired || r.state == conflict || !r.arrived(r.newest()) || !r.newest().valid(now)
 	return l
 }
