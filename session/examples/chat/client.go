@@ -58,8 +58,21 @@ func (c *client) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bundle
 	return x3dh.ParseBundle(b)
 }
 
-// Manifest returns none: this relay has no hosting manifests.
-func (c *client) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
+// Manifest returns what somebody published of who holds their keys; nil is none.
+func (c *client) Manifest(ctx context.Context, user string) ([]byte, error) {
+	b, err := c.do(ctx, http.MethodGet, nil, "label", user)
+	if errors.Is(err, errUnknown) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// declare publishes who holds the keys of an account. errDiffers is that there is a
+// newer manifest.
+func (c *client) declare(ctx context.Context, user string, signed []byte) error {
+	_, err := c.do(ctx, http.MethodPut, signed, "label", user)
+	return err
+}
 
 // publish uploads prekeys.
 func (c *client) publish(ctx context.Context, me session.Address, p *x3dh.Publication) error {

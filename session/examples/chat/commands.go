@@ -29,6 +29,7 @@ var help = []string{
 	"/save FILE      save the last file that came, as FILE",
 	"/history        what was read and sent",
 	"/link CODE      give the account to the new device of yours that shows CODE",
+	"/move CODE      let the provider whose device shows CODE have the keys of your business",
 	"/devices        your devices, and those of whom you write to",
 	"/remove NUMBER  take a device of yours off the list: it gets nothing any more",
 	"/lose NAME      forget the sessions with somebody, as a damaged store would",
@@ -125,6 +126,8 @@ func (t *talk) do(ctx context.Context, line string) error {
 		return t.p.saveFile(ctx, t.to, arg)
 	case command == "/link":
 		return t.p.link(ctx, arg)
+	case command == "/move":
+		return t.p.move(ctx, arg)
 	case command == "/devices":
 		return t.devices(ctx)
 	case command == "/group":

@@ -24,7 +24,7 @@ func (p *testPerson) linked(t *testing.T, url string) *testPerson {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		d, err = openDevice(t.Context(), store, second, c, w)
+		d, err = openDevice(t.Context(), store, second, &role{}, c, w)
 		done <- err
 	}()
 	require.NoError(t, p.link(t.Context(), w.next(t, linkEvent).Text))

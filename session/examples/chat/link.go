@@ -58,6 +58,9 @@ func (p *person) remove(ctx context.Context, device uint32) error {
 	if err := p.relay.remove(ctx, session.Address{User: p.me.User, Device: device}); err != nil {
 		return err
 	}
+	if err := p.declare(ctx, withoutDevice(device)); err != nil {
+		return err
+	}
 	if err := p.device.Refresh(ctx, p.me.User); err != nil {
 		return err
 	}

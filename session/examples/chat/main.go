@@ -84,9 +84,10 @@ func main() {
 
 // The options are the flags.
 type options struct {
-	as, relay, store, peer string
-	device                 uint
-	json, unsealed         bool
+	as, relay, store, peer, lang string
+	provider, domain             string
+	device                       uint
+	json, unsealed, business     bool
 }
 
 func run(ctx context.Context, args []string) error {
@@ -106,8 +107,13 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&o.store, "store", "", "file that keeps keys and messages; one is made if there is none")
 	f.StringVar(&o.peer, "peer", "gembok", "who the second person is, or with -as this one: gembok or official")
 	f.BoolVar(&o.unsealed, "unsealed", false, "tell the relay who writes, to see what it sees then")
+	f.StringVar(&o.lang, "lang", "en", "language of what is said about who holds the keys: en or id")
+	f.BoolVar(&o.business, "business", false, "this is a business, which has its keys on a server of its own")
+	f.StringVar(&o.provider, "provider", "", "this is a device of the business, which a provider of that name operates")
+	f.StringVar(&o.domain, "domain", "", "the domain of the provider")
 	f.BoolVar(&o.json, "json", false, "show events as lines of JSON")
-	if f.Parse(args) != nil || f.NArg() > 0 || o.peer != "gembok" && o.peer != "official" {
+	if f.Parse(args) != nil || f.NArg() > 0 || o.peer != "gembok" && o.peer != "official" ||
+		o.lang != "en" && o.lang != "id" {
 		return errUsage
 	}
 	if o.as == "" {
@@ -132,13 +138,12 @@ func chat(ctx context.Context, o options, in io.Reader, out *os.File) error {
 	if o.json {
 		s = &jsonLines{out: out}
 	}
-	d, store, done, err := o.open(ctx, me, relay, s)
+	p, done, err := o.open(ctx, me, relay, s)
 	if err != nil {
 		return err
 	}
 	defer done()
-	p := newPerson(me, d, store, relay, s)
-	p.open = o.unsealed
+	p.open, p.lang = o.unsealed, o.lang
 	return p.chat(ctx, in, view.ask)
 }
 
@@ -164,28 +169,28 @@ func (p *person) chat(ctx context.Context, in io.Reader, ask func(prompt string)
 	return nil
 }
 
-// open returns the device, the store for the rest, and what closes both.
-func (o *options) open(ctx context.Context, me session.Address, relay *client, s screen) (device, keystore.Store, func(), error) {
+// open returns the person, and what closes the store or the library.
+func (o *options) open(ctx context.Context, me session.Address, relay *client, s screen) (*person, func(), error) {
 	if o.peer == "official" {
 		d, err := newOfficial(me, relay)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
-		return d, keystore.NewMemory(), d.close, nil
+		return newPerson(me, d, keystore.NewMemory(), relay, s), d.close, nil
 	}
 	if o.store == "" {
-		return nil, nil, nil, errors.New("-as wants a file for -store")
+		return nil, nil, errors.New("-as wants a file for -store")
 	}
 	store, err := openStore(o.store)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w", o.store, err)
+		return nil, nil, fmt.Errorf("%s: %w", o.store, err)
 	}
-	d, err := openDevice(ctx, store, me, relay, s)
+	p, err := openPerson(ctx, store, me, o.role(), relay, s)
 	if err != nil {
 		_ = store.Close()
-		return nil, nil, nil, fmt.Errorf("%s: %w", o.store, err)
+		return nil, nil, fmt.Errorf("%s: %w", o.store, err)
 	}
-	return d, store, func() { _ = store.Close() }, nil
+	return p, func() { _ = store.Close() }, nil
 }
 
 func isTerminal(f *os.File) bool {

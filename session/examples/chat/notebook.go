@@ -28,6 +28,10 @@ type notebook struct {
 	scope string
 }
 
+func notesOf(store keystore.Store, me session.Address) notebook {
+	return notebook{store, "chat " + label(me)}
+}
+
 // A note is one message. Peer is whom one talks with, or the group in which one
 // does.
 type note struct {
@@ -52,7 +56,7 @@ type note struct {
 	version uint64 // the record's; 0: not stored
 }
 
-func (n *notebook) key(kind, id string) keystore.Key {
+func (n notebook) key(kind, id string) keystore.Key {
 	return keystore.Key{Scope: n.scope, Kind: kind, Name: id}
 }
 

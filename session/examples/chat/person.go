@@ -65,8 +65,11 @@ type person struct {
 	published chan struct{} // closed once the relay knows this device
 	crash     atomic.Bool   // end after the next Decrypt, before anything is saved
 	due       time.Time     // when upkeep is; of receiveAll alone
+	restate   time.Time     // when the manifest is renewed; of receiveAll alone
 	siblings  string        // the devices of the owner, as the relay told; of receiveAll alone
 
+	role     role
+	lang     string // of what has to do with labels: en or id
 	passport credentials
 	open     bool       // say to the relay who writes
 	telling  sync.Mutex // held while events of the device are shown
@@ -78,7 +81,7 @@ type person struct {
 
 func newPerson(me session.Address, d device, store keystore.Store, relay *client, s screen) *person {
 	p := &person{
-		me: me, device: d, siblings: fmt.Sprint(me.Device), notes: notebook{store, "chat " + label(me)}, relay: relay, screen: s,
+		me: me, device: d, siblings: fmt.Sprint(me.Device), notes: notesOf(store, me), relay: relay, screen: s,
 		kick: make(chan struct{}, 1), published: make(chan struct{}),
 		changed: map[session.Address]keys.IdentityKey{}, said: map[string]string{},
 	}
@@ -96,15 +99,32 @@ func settings(relay *client) *session.Options {
 	return &session.Options{Directory: relay, Content: true}
 }
 
+// openPerson returns the person whose device is in store, or a new one there, who
+// has the role that is asked for.
+func openPerson(ctx context.Context, store keystore.Store, me session.Address, asked role, relay *client, s screen) (*person, error) {
+	r, err := notesOf(store, me).role(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	d, err := openDevice(ctx, store, me, &r, relay, s)
+	if err != nil {
+		return nil, err
+	}
+	p := newPerson(me, d, store, relay, s)
+	p.role = r
+	return p, nil
+}
+
 // openDevice returns the device in store. The first time, the first device of
-// someone is a new account; a further one is linked to it.
-func openDevice(ctx context.Context, store keystore.Store, me session.Address, relay *client, s screen) (*session.Device, error) {
+// someone is a new account; a further one is linked to it, unless a provider
+// operates it, to which no key of somebody else's goes.
+func openDevice(ctx context.Context, store keystore.Store, me session.Address, r *role, relay *client, s screen) (*session.Device, error) {
 	d, err := session.Open(ctx, store, me, settings(relay))
 	if !errors.Is(err, session.ErrNoDevice) {
 		return d, err
 	}
 	account := session.Account{Address: me}
-	if me.Device > 1 {
+	if me.Device > 1 && !r.hosted() {
 		if account, err = askToLink(ctx, me, relay, s); err != nil {
 			return nil, err
 		}
@@ -170,6 +190,9 @@ func (p *person) receiveAll(ctx context.Context) {
 // publish uploads what the directory should have: at the start, and when the
 // directory may have lost it.
 func (p *person) publish(ctx context.Context) error {
+	if err := p.state(ctx); err != nil {
+		return err
+	}
 	pub, err := p.device.Publish(ctx)
 	if err != nil {
 		return err
@@ -230,6 +253,11 @@ func (p *person) receiveSome(ctx context.Context) error {
 	}
 	if err := p.renew(ctx); err != nil {
 		return err
+	}
+	if time.Now().After(p.restate) {
+		if err := p.state(ctx); err != nil {
+			return err
+		}
 	}
 	bag, err := p.relay.mail(ctx, p.me, p.siblings)
 	if errors.Is(err, errRemoved) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/hosting"
 	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
@@ -29,6 +30,7 @@ const (
 var (
 	errBad     = errors.New("not understood")               // 400
 	errUnknown = errors.New("nobody has that name")         // 404
+	errOld     = errors.New("there is a newer one")         // 409
 	errRemoved = errors.New("its owner removed the device") // 410
 	errLarge   = errors.New("too large")                    // 413
 	errFull    = errors.New("the relay has no room")        // 507
@@ -42,6 +44,8 @@ var (
 //	GET    /keys/USER            the devices of someone: a list of session.PeerDevice
 //	GET    /keys/USER/DEVICE     take a prekey bundle: an x3dh.Bundle
 //	DELETE /keys/USER/DEVICE     remove a device
+//	PUT    /label/USER           publish who holds the keys of an account: a signed hosting.Manifest; 409 when there is one as new
+//	GET    /label/USER           what somebody published so; it also comes with each bundle
 //	GET    /pass/USER/DEVICE     get a certificate that says who this device is: a passport
 //	PUT    /sent/ID              send a message, of nobody: a submission; 409 and a list of session.Difference when it is not for the right devices
 //	GET    /mail/USER/DEVICE     read the mailbox: a mailbag, when there is something, or after 25 s
@@ -58,12 +62,13 @@ var (
 // is a name in the path, and where there is none asks for something that only those
 // have whom the reader wants to hear from, against mail that nobody wants.
 type relay struct {
-	keys   directory
-	post   postOffice
-	mail   mailroom
-	links  board
-	blobs  blobs
-	notary notary
+	keys     directory
+	register register
+	post     postOffice
+	mail     mailroom
+	links    board
+	blobs    blobs
+	notary   notary
 
 	sees func(what string) // is told what passes
 }
@@ -75,6 +80,7 @@ func newRelay(sees func(what string)) *relay {
 		blobs: blobs{kept: map[string][]byte{}}, notary: newNotary(), sees: sees,
 	}
 	r.post.deliver = r.putMail
+	r.register = register{newest: map[string]*hosting.Manifest{}, shows: func(_ string, newest []byte) []byte { return newest }}
 	return r
 }
 
@@ -84,6 +90,8 @@ func (r *relay) handler() http.Handler {
 	mux.HandleFunc("GET /keys/{user}", answer(r.listDevices))
 	mux.HandleFunc("GET /keys/{user}/{device}", answer(r.takeBundle))
 	mux.HandleFunc("DELETE /keys/{user}/{device}", answer(r.removeDevice))
+	mux.HandleFunc("PUT /label/{user}", answer(r.putManifest))
+	mux.HandleFunc("GET /label/{user}", answer(r.getManifest))
 	mux.HandleFunc("GET /pass/{user}/{device}", answer(r.getPassport))
 	mux.HandleFunc("PUT /sent/{id}", anonymous(r.send))
 	mux.HandleFunc("GET /mail/{user}/{device}", answer(r.readMail))
@@ -135,6 +143,8 @@ func status(err error) int {
 	switch tooLarge := (*http.MaxBytesError)(nil); {
 	case errors.Is(err, errUnknown):
 		return http.StatusNotFound
+	case errors.Is(err, errOld):
+		return http.StatusConflict
 	case errors.Is(err, errRemoved):
 		return http.StatusGone
 	case errors.Is(err, errFull):
@@ -187,6 +197,7 @@ func (r *relay) takeBundle(_ *http.Request, a session.Address) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.Manifest = r.register.signed(a.User)
 	r.sees(fmt.Sprintf("somebody takes a prekey bundle of %s, %d bytes", label(a), len(b.Bytes())))
 	return b.Bytes(), nil
 }

@@ -25,6 +25,7 @@ const (
 	changedEvent  = "changed"  // somebody has another identity key
 	newsEvent     = "news"     // somebody has another device, or one less
 	linkEvent     = "link"     // this new device waits to be linked
+	offerEvent    = "offer"    // this device of a provider waits for the business to take it
 	removedEvent  = "removed"  // this device was removed
 	troubleEvent  = "trouble"  // something else went wrong
 	noticeEvent   = "notice"   // the answer to a command
@@ -100,6 +101,8 @@ func (e *event) line() string {
 		return peer + " " + text
 	case linkEvent:
 		return "waiting for another device of yours; there, type\n/link " + text
+	case offerEvent:
+		return "waiting for the business whose account this is for; there, type\n/move " + text
 	case removedEvent:
 		return "! this device was removed by another one; it gets nothing any more"
 	case waitsEvent:
