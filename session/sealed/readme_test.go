@@ -89,7 +89,7 @@ func TestReadme(t *testing.T) {
 	require.NoError(t, err)
 	_, sections, ok := strings.Cut(string(readme), "\n## Groups\n")
 	require.True(t, ok)
-	sections, _, ok = strings.Cut(sections, "\n## Choosing a store\n")
+	sections, _, ok = strings.Cut(sections, "\n## Download your data\n")
 	require.True(t, ok)
 	w := newWorld(t)
 	ani, budi, _ := w.joins(t, "ani", 1, nil), w.joins(t, "budi", 1, nil), w.joins(t, "cici", 1, nil)
