@@ -2,6 +2,7 @@ package hosting
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -115,14 +116,10 @@ func (m *Manifest) Bytes() []byte {
 	return wire.AppendSignedManifest(nil, s)
 }
 
-// hosted reports whether somebody else than the owner has a key of m.
-func (m *Manifest) hosted() bool {
-	for i := range m.Endpoints {
-		if m.Endpoints[i].Controller.Hosted() {
-			return true
-		}
-	}
-	return false
+// outside reports whether somebody else than the owner has a key of m, or stores
+// messages.
+func (m *Manifest) outside() bool {
+	return slices.ContainsFunc(m.Endpoints, func(e Endpoint) bool { return e.Controller.Hosted() || e.Storage == StorageProvider })
 }
 
 // endpoint returns that of a device, or nil.

@@ -30,9 +30,13 @@ func (e *Endpoint) showable() error {
 	return checkName(e.Provider.Name)
 }
 
+// maxMarks is how many marks a letter may have (UTS 39, Section 5.4).
+const maxMarks = 4
+
 // checkName returns ErrLabelText for a name that is not in NFC, has more than 64
-// runes, one that cannot be seen or turns the direction of writing, a space that
-// is not between words, or nothing to read.
+// runes, one that cannot be seen or turns the direction of writing, a mark that is
+// on no letter or among too many, a space that is not between words, or nothing
+// to read.
 func checkName(name string) error {
 	switch {
 	case !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxName:
@@ -42,12 +46,19 @@ func checkName(name string) error {
 	case strings.HasPrefix(name, " "), strings.HasSuffix(name, " "), strings.Contains(name, "  "):
 		return fmt.Errorf("%w: spaces", ErrLabelText)
 	}
-	read := false
-	for i, c := range name {
-		if invisible(c) || i == 0 && unicode.IsMark(c) {
-			return fmt.Errorf("%w: invisible rune", ErrLabelText)
+	read, room := false, 0 // for marks
+	for _, c := range name {
+		switch {
+		case unicode.IsMark(c):
+			room--
+		case unicode.IsLetter(c):
+			read, room = true, maxMarks
+		default:
+			read, room = read || unicode.IsDigit(c), 0
 		}
-		read = read || unicode.IsLetter(c) || unicode.IsDigit(c)
+		if room < 0 || invisible(c) || unicode.Is(unicode.Me, c) {
+			return fmt.Errorf("%w: invisible rune or mark", ErrLabelText)
+		}
 	}
 	if !read {
 		return fmt.Errorf("%w: no letter", ErrLabelText)
@@ -58,12 +69,15 @@ func checkName(name string) error {
 // invisible reports whether a rune has no form of its own, or no meaning. All
 // that turns the direction of writing is among the format characters.
 func invisible(c rune) bool {
-	return !unicode.IsPrint(c) || c == '\u2800' || // an empty pattern of Braille
-		unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return !unicode.IsPrint(c) || strings.ContainsRune(blank, c) || unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
+// blank are an empty pattern of Braille, a note without a head, and what stands
+// for something that is not there.
+const blank = "\u2800\U0001D159\uFFFC\uFFFD"
+
 // isDomain reports whether a domain is one of the DNS, in lower-case letters,
-// digits and hyphens, with a dot.
+// digits and hyphens, with a dot, and no address.
 func isDomain(domain string) bool {
 	labels := strings.Split(domain, ".")
 	for _, l := range labels {
@@ -71,7 +85,8 @@ func isDomain(domain string) bool {
 			return false
 		}
 	}
-	return len(labels) > 1 && len(domain) <= maxDomain
+	top := labels[len(labels)-1]
+	return len(labels) > 1 && len(domain) <= maxDomain && strings.Trim(top, "0123456789") != ""
 }
 
 // together lists scripts that are written in one word.
@@ -81,8 +96,11 @@ var together = [][]string{
 
 // mixed reports whether a name has letters of scripts that are not written
 // together, as one that looks like another name may have (UTS 39, Section 5.2,
-// "highly restrictive").
+// "highly restrictive"), or such as stand for others, as wide or bold ones do.
 func mixed(name string) bool {
+	if !norm.NFKC.IsNormalString(name) {
+		return true
+	}
 	seen := make(map[string]bool)
 	for _, c := range name {
 		if s := script(c); s != "" {

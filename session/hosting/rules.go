@@ -26,7 +26,7 @@ const consentTime = 30 * 24 * time.Hour
 
 // A policy is what an app wants, beyond what always holds. The zero value asks
 // for consent once where there is no manifest, and for each widening that leaves
-// a key in foreign hands.
+// a key, or what is stored, in foreign hands.
 type policy struct {
 	unattested bool                        // no consent where there never was a manifest
 	strict     bool                        // consent for every widening, whoever has the keys
@@ -35,7 +35,7 @@ type policy struct {
 
 // asks reports whether a change needs consent.
 func (p *policy) asks(d *Diff, to *Manifest) bool {
-	return d.KeyChanged || d.IsWider() && (p.strict || to.hosted())
+	return d.KeyChanged || d.IsWider() && (p.strict || to.outside())
 }
 
 // A record is what is kept of an account. It is a value: a rule returns the next

@@ -1,6 +1,11 @@
 package hosting
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/text/unicode/bidi"
+)
 
 // A text is one sentence in both languages.
 type text struct{ id, en string }
@@ -91,7 +96,7 @@ func (l *Label) Lines(lang string) []string {
 }
 
 func (p *Party) lines(lang string) []string {
-	say := func(t text) string { return fmt.Sprintf(t.in(lang), p.Name, p.Domain) }
+	say := func(t text) string { return fmt.Sprintf(t.in(lang), isolated(p.Name), p.Domain) }
 	out := []string{say(hostTexts[p.Controller])}
 	if !p.Known {
 		out = append(out, say(unverifiedText))
@@ -110,4 +115,17 @@ func bitLines(lang string, bits uint8, texts []text) []string {
 		}
 	}
 	return out
+}
+
+// isolated returns a name that turns nothing around it, where it may: in an
+// isolate of the bidirectional algorithm, which no name can end.
+func isolated(name string) string {
+	leftToRight := func(c rune) bool {
+		p, _ := bidi.LookupRune(c)
+		return p.Class() != bidi.R && p.Class() != bidi.AL && p.Class() != bidi.AN
+	}
+	if strings.IndexFunc(name, func(c rune) bool { return !leftToRight(c) }) < 0 {
+		return name
+	}
+	return "\u2068" + name + "\u2069"
 }

@@ -59,7 +59,7 @@ func (m *Manifest) consistent() error {
 			return err
 		}
 		for j := range i {
-			if e.moved(&m.Endpoints[j]) {
+			if e.shares(&m.Endpoints[j]) {
 				return ErrSharedKeyAcrossControllers
 			}
 		}
@@ -67,10 +67,16 @@ func (m *Manifest) consistent() error {
 	return nil
 }
 
-// moved reports whether e has the key of another endpoint, and another party
-// holds it.
-func (e *Endpoint) moved(from *Endpoint) bool {
-	return e.Identity == from.Identity && (e.Controller != from.Controller || e.Controller.Hosted() && e.party() != from.party())
+// shares reports whether two endpoints have one key, and different parties hold
+// it. A provider holds its own.
+func (e *Endpoint) shares(other *Endpoint) bool {
+	differ := e.Controller != other.Controller || e.party() != other.party()
+	return differ && e.Identity == other.Identity ||
+		e.party() != other.party() && (e.operatedBy(other.Identity) || other.operatedBy(e.Identity))
+}
+
+func (e *Endpoint) operatedBy(key keys.IdentityKey) bool {
+	return e.Provider != nil && e.Provider.Key == key
 }
 
 // keepsControllers returns ErrControllerChangedForKey when a key of m had another
@@ -78,7 +84,7 @@ func (e *Endpoint) moved(from *Endpoint) bool {
 func (m *Manifest) keepsControllers(before *Manifest) error {
 	for i := range m.Endpoints {
 		for j := range before.Endpoints {
-			if m.Endpoints[i].moved(&before.Endpoints[j]) {
+			if m.Endpoints[i].shares(&before.Endpoints[j]) {
 				return ErrControllerChangedForKey
 			}
 		}
