@@ -3,8 +3,6 @@ package hosting
 import (
 	"fmt"
 	"strings"
-
-	"golang.org/x/text/unicode/bidi"
 )
 
 // A text is one sentence in both languages.
@@ -117,14 +115,11 @@ func bitLines(lang string, bits uint8, texts []text) []string {
 	return out
 }
 
-// isolated returns a name that turns nothing around it, where it may: in an
-// isolate of the bidirectional algorithm, which no name can end.
+// isolated returns a name that turns nothing around it: where it has letters
+// beyond those of Europe, in an isolate of the bidirectional algorithm, which no
+// name can end.
 func isolated(name string) string {
-	leftToRight := func(c rune) bool {
-		p, _ := bidi.LookupRune(c)
-		return p.Class() != bidi.R && p.Class() != bidi.AL && p.Class() != bidi.AN
-	}
-	if strings.IndexFunc(name, func(c rune) bool { return !leftToRight(c) }) < 0 {
+	if !strings.ContainsFunc(name, func(c rune) bool { return c >= '\u0590' }) {
 		return name
 	}
 	return "\u2068" + name + "\u2069"
