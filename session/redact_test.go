@@ -88,7 +88,7 @@ func TestMEM_03_NothingPrintsSecrets(t *testing.T) {
 		"Directory":              nil, "PeerDevice": session.PeerDevice{Device: 1}, "Peer": &session.Peer{User: "ani"},
 		"DirectoryError": &session.DirectoryError{User: "ani", Err: session.ErrMalformed},
 		"Difference":     session.Difference{User: "ani"}, "Claim": session.Claim{Epoch: 1, Manifest: []byte("signed")},
-		"Sending": sending, "Result": sending.Results[0],
+		"Sending": sending, "Result": sending.Results[0], "Timer": session.Timer{Duration: time.Hour, Sender: "ani"},
 	}))
 	for how, text := range testutil.Printed(t, p.alice.Device) {
 		if how != "%T" {
