@@ -5,13 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/hosting"
@@ -58,30 +57,5 @@ func TestReadme(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]uint64{"app": 1}, counts)
 	require.NoError(t, readmeReadArchive(&file, key))
-	requireShown(t, "Download your data", 2)
+	testutil.Shown(t, 2, "Download your data")
 }
-
-// requireShown requires that the n pieces of code in a section of the README are
-// lines of this file.
-func requireShown(t *testing.T, section string, n int) {
-	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	source, err := os.ReadFile("readme_test.go")
-	require.NoError(t, err)
-	_, text, ok := strings.Cut(string(readme), "\n## "+section+"\n")
-	require.True(t, ok)
-	text, _, _ = strings.Cut(text, "\n## ")
-	blocks := strings.Split(text, "```go\n")[1:]
-	require.Len(t, blocks, n)
-	for _, block := range blocks {
-		code, _, _ := strings.Cut(block, "```\n")
-		for line := range strings.Lines(code) {
-			line = strings.ReplaceAll(line, "fmt.Println(", "fmt.Fprintln(io.Discard, ")
-			require.Contains(t, squeeze(string(source)), squeeze(line))
-		}
-	}
-}
-
-// squeeze leaves out how lines are aligned.
-func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }

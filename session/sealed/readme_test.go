@@ -5,12 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/attachment"
 	"github.com/gembok-e2ee/gembok/session/fingerprint"
@@ -55,7 +54,7 @@ func readmeNumbers(ani *session.Device, accepted keys.IdentityKey, scanned []byt
 	if err != nil {
 		return 0, err
 	}
-	fmt.Fprintln(io.Discard, numbers)
+	fmt.Fprintln(io.Discard, numbers)       // to read out
 	result, err := numbers.Compare(scanned) // of numbers.Bytes() on the other side
 	return result, err
 }
@@ -83,14 +82,6 @@ func readmeAttachment(upload *bytes.Buffer, picture []byte) (io.Reader, error) {
 
 // TestReadme does what the README shows, and keeps the two equal.
 func TestReadme(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	source, err := os.ReadFile("readme_test.go")
-	require.NoError(t, err)
-	_, sections, ok := strings.Cut(string(readme), "\n## Groups\n")
-	require.True(t, ok)
-	sections, _, ok = strings.Cut(sections, "\n## Download your data\n")
-	require.True(t, ok)
 	w := newWorld(t)
 	ani, budi, _ := w.joins(t, "ani", 1, nil), w.joins(t, "budi", 1, nil), w.joins(t, "cici", 1, nil)
 	s, err := readmeGroup(ctx, ani.Device)
@@ -112,21 +103,5 @@ func TestReadme(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "a picture", string(got))
 
-	shown := 0
-	for i, code := range strings.Split(sections, "```")[1:] {
-		if i%2 == 1 {
-			continue
-		}
-		shown++
-		for line := range strings.Lines(strings.TrimPrefix(code, "go\n")) {
-			if before, _, ok := strings.Cut(line, " // to read out"); ok {
-				line = strings.Replace(strings.TrimRight(before, " "), "fmt.Println(", "fmt.Fprintln(io.Discard, ", 1)
-			}
-			require.Contains(t, squeeze(string(source)), squeeze(line))
-		}
-	}
-	require.Equal(t, 4, shown)
+	testutil.Shown(t, 4, "Groups", "Sealed envelopes", "Safety numbers", "Attachments")
 }
-
-// squeeze leaves out how lines are aligned.
-func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
