@@ -123,3 +123,6 @@ func Wrapped(m *Manifest, signed []byte) []byte {
 	}
 	return wire.AppendSignedManifest(nil, s)
 }
+
+// Trusts reports whether an account key is the one that counts.
+func (r *Rules) Trusts(key keys.IdentityKey) bool { m := r.r.newest(); return m != nil && m.Key == key }
