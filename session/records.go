@@ -48,6 +48,13 @@ const (
 // whose they are, Name the device, alone or with a comma and more.
 const kindSenderKey = "senderkey"
 
+// kindHosting and kindConsent are what package hosting keeps of a user, who is the
+// Owner.
+const (
+	kindHosting = "hosting"
+	kindConsent = "consent"
+)
+
 func (d *Device) key(kind, owner, name string) keystore.Key {
 	return keystore.Key{Scope: d.scope, Kind: kind, Owner: owner, Name: name}
 }

@@ -24,7 +24,8 @@ import (
 // an error of one that cannot be read, and never read twice.
 //
 // Records of a Gate, a feature or the app stay where they are. An Update, before
-// or after, can move them.
+// or after, can move those of the app; what package hosting knows of a user is
+// signed for the one name, and is nothing under another.
 //
 // Errors: ErrMalformed for what is no name, for the own name, and where either
 // is a service id of the kind "PNI:", whose sessions are never another's;
@@ -58,8 +59,10 @@ func (d *Device) Rename(ctx context.Context, from, to string) error {
 // identity keys and their marks, sessions and sender keys, messages and events that
 // nobody acknowledged, a block, and that messages were sent there. What comes from there
 // next is a stranger's. Of messages that were acknowledged, hashes stay for a
-// week, and of what began sessions with last-resort prekeys as long as these. The
-// records of a Gate, a feature or the app are for an Update.
+// week, and of what began sessions with last-resort prekeys as long as these. What
+// package hosting keeps of the user goes, too, what he said of his keys and what was
+// agreed to; of the own account it stays. Other records of a Gate, a feature or the
+// app are for an Update.
 //
 // Errors: ErrMalformed for what is no name; keystore.ErrNewerFormat;
 // keystore.ErrInvalid in a context that has a keystore.Pending; those of the
@@ -102,6 +105,8 @@ func (d *Device) relocate(ctx context.Context, users []string, f func(*Tx) error
 var (
 	deviceKinds = []string{kindSession, kindIdentity, kindRetry}
 	listedKinds = []string{kindArchive, kindStaged, kindBody, kindEvent, kindSenderKey}
+	// forgottenKinds are under the one name only.
+	forgottenKinds = []string{kindHosting, kindConsent}
 )
 
 // A relocation is the records under a user on their way to another name, or to
@@ -121,7 +126,11 @@ func (m *relocation) run() error {
 	if err := m.devices(); err != nil {
 		return err
 	}
-	for _, kind := range listedKinds {
+	kinds := listedKinds
+	if m.to == "" && m.from != m.t.d.address.User {
+		kinds = slices.Concat(kinds, forgottenKinds)
+	}
+	for _, kind := range kinds {
 		if err := m.listed(kind); err != nil {
 			return err
 		}

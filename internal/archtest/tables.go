@@ -119,7 +119,7 @@ func budget(dir string) int {
 	case "x3dh/keys":
 		return 24 // eight kinds of key, each with its ways to make it
 	case "session/hosting":
-		return 50 // eleven are the numbers in a manifest, seven its errors, ten the archive
+		return 62 // eleven are the numbers in a manifest, seven its errors, ten the archive, ten the gate
 	}
 	return 20
 }

@@ -6,7 +6,7 @@ import "fmt"
 const maxHosting = 3*MaxManifest + 256
 
 // A Hosting is the body of the record "hosting": what is known of who has the
-// keys of a user (spec/gembok.md, Section 4). Fields 7 and 8 are this library's
+// keys of a user (spec/gembok.md, Section 4). Fields from 7 on are this library's
 // own. Times are milliseconds since 1970.
 type Hosting struct {
 	State       uint32 // 1
@@ -17,6 +17,12 @@ type Hosting struct {
 	Since       uint64 // 6
 	Consented   uint64 // 7: to go on without a manifest that is in force
 	Claimed     []byte // 8, 32 bytes: hash of the manifest of that epoch, by a message; or none
+	Asked       uint64 // 9: when the directory was asked last, and had nothing new
+	Told        uint64 // 10: epoch of the own manifest that the user said to have seen last
+	Warned      uint64 // 11: when there was a warning last
+	Warning     uint32 // 12: and what of
+	Unlisted    uint64 // 13: devices of which there was a warning, 0 to 63, a bit each
+	UnlistedToo uint64 // 14: 64 to 127
 }
 
 // ParseHosting reads a Hosting. Errors are ErrTooLarge and ErrMalformed.
@@ -40,6 +46,18 @@ func ParseHosting(b []byte) (*Hosting, error) {
 			r.uint64(&f, &h.Consented)
 		case 8:
 			r.bytes(&f, &h.Claimed)
+		case 9:
+			r.uint64(&f, &h.Asked)
+		case 10:
+			r.uint64(&f, &h.Told)
+		case 11:
+			r.uint64(&f, &h.Warned)
+		case 12:
+			r.uint32(&f, &h.Warning)
+		case 13:
+			r.uint64(&f, &h.Unlisted)
+		case 14:
+			r.uint64(&f, &h.UnlistedToo)
 		}
 	}
 	if n := len(h.Claimed); n != 0 && n != 32 {
@@ -57,7 +75,13 @@ func AppendHosting(dst []byte, h *Hosting) []byte {
 	dst = appendBytes(dst, 5, h.Conflicting)
 	dst = appendUint(dst, 6, h.Since)
 	dst = appendUint(dst, 7, h.Consented)
-	return appendBytes(dst, 8, h.Claimed)
+	dst = appendBytes(dst, 8, h.Claimed)
+	dst = appendUint(dst, 9, h.Asked)
+	dst = appendUint(dst, 10, h.Told)
+	dst = appendUint(dst, 11, h.Warned)
+	dst = appendUint(dst, 12, uint64(h.Warning))
+	dst = appendUint(dst, 13, h.Unlisted)
+	return appendUint(dst, 14, h.UnlistedToo)
 }
 
 // An Evidence is two signed manifests that contradict each other.

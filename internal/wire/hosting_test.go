@@ -25,14 +25,16 @@ func roundEvidence(b []byte) ([]byte, error) {
 }
 
 func hostingRecordFields() []fld {
-	return []fld{num32(1, 3), raw(2, seq(5)), raw(3, seq(6)), num64(4, 1<<40), raw(5, seq(7)), num64(6, 8), num64(7, 9), raw(8, seq(32))}
+	return []fld{num32(1, 3), raw(2, seq(5)), raw(3, seq(6)), num64(4, 1<<40), raw(5, seq(7)), num64(6, 8), num64(7, 9), raw(8, seq(32)),
+		num64(9, 10), num64(10, 11), num64(11, 12), num32(12, 13), num64(13, 1<<63), num64(14, 1<<62)}
 }
 
 func TestHosting(t *testing.T) {
 	in := encode(hostingRecordFields())
 	h, err := wire.ParseHosting(in)
 	require.NoError(t, err)
-	require.Equal(t, &wire.Hosting{State: 3, Current: seq(5), Pending: seq(6), Epoch: 1 << 40, Conflicting: seq(7), Since: 8, Consented: 9, Claimed: seq(32)}, h)
+	require.Equal(t, &wire.Hosting{State: 3, Current: seq(5), Pending: seq(6), Epoch: 1 << 40, Conflicting: seq(7), Since: 8, Consented: 9, Claimed: seq(32),
+		Asked: 10, Told: 11, Warned: 12, Warning: 13, Unlisted: 1 << 63, UnlistedToo: 1 << 62}, h)
 	require.Equal(t, in, wire.AppendHosting(nil, h))
 	for i := range hostingRecordFields() { // each alone
 		b := encode(hostingRecordFields()[i : i+1])
@@ -64,11 +66,17 @@ func TestEvidence(t *testing.T) {
 func FuzzHosting(f *testing.F) {
 	f.Add(encode(hostingRecordFields()))
 	f.Add(encode([]fld{raw(1, seq(5)), raw(2, seq(6))}))
+	for _, c := range noteCodecs {
+		f.Add(encode(c.fields))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > maxFuzz {
 			return
 		}
 		fixpoint(t, b, roundHosting)
 		fixpoint(t, b, roundEvidence)
+		for _, c := range noteCodecs {
+			fixpoint(t, b, c.round)
+		}
 	})
 }

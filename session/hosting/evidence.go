@@ -54,17 +54,22 @@ func ParseEvidence(b []byte) (*Evidence, error) {
 }
 
 func (e *Evidence) verify() error {
+	if !e.contradicts() {
+		return fmt.Errorf("%w: no evidence", ErrLabelMismatch)
+	}
+	if err := e.first.authentic(); err != nil {
+		return err
+	}
+	return e.second.authentic()
+}
+
+// contradicts reports whether both cannot be, whoever signed them.
+func (e *Evidence) contradicts() bool {
 	a, b := e.first, e.second
 	if b.Epoch < a.Epoch {
 		a, b = b, a
 	}
 	fork := a.Epoch == b.Epoch && a.Hash() != b.Hash()
 	broken := a.Epoch+1 == b.Epoch && b.Previous != a.Hash()
-	if a.Account != b.Account || a.Key != b.Key || !fork && !broken {
-		return fmt.Errorf("%w: no evidence", ErrLabelMismatch)
-	}
-	if err := a.authentic(); err != nil {
-		return err
-	}
-	return b.authentic()
+	return a.Account == b.Account && a.Key == b.Key && (fork || broken)
 }

@@ -18,8 +18,8 @@ func NewRules(unattested, strict bool, providers map[string]keys.IdentityKey) *R
 	return &Rules{p: policy{unattested, strict, providers}}
 }
 
-// Notice is notice.
-type Notice struct {
+// Told is a notice of the rules.
+type Told struct {
 	Was, State State
 	Diff       *Diff
 	Gap        bool
@@ -27,10 +27,10 @@ type Notice struct {
 	Err        error
 }
 
-func exported(n notice) Notice { return Notice{n.was, n.state, n.diff, n.gap, n.evidence, n.err} }
+func exported(n notice) Told { return Told{n.was, n.state, n.diff, n.gap, n.evidence, n.err} }
 
 // See is see.
-func (r *Rules) See(account string, m *Manifest, now time.Time) (n Notice) {
+func (r *Rules) See(account string, m *Manifest, now time.Time) (n Told) {
 	next, told := r.r.see(account, m, now, &r.p)
 	r.r = next
 	return exported(told)
@@ -38,7 +38,7 @@ func (r *Rules) See(account string, m *Manifest, now time.Time) (n Notice) {
 
 // SeeVerified is See of a manifest of whose signatures it is known what Authentic
 // returns: the histories have each verified once.
-func (r *Rules) SeeVerified(account string, m *Manifest, now time.Time, authentic error) Notice {
+func (r *Rules) SeeVerified(account string, m *Manifest, now time.Time, authentic error) Told {
 	next, told, unseen := r.r.look(account, m, now)
 	if unseen {
 		if told.err = m.plausible(now); told.err == nil {
@@ -56,7 +56,7 @@ func (r *Rules) SeeVerified(account string, m *Manifest, now time.Time, authenti
 func (m *Manifest) Authentic() error { return m.authentic() }
 
 // Claims is claims.
-func (r *Rules) Claims(epoch uint64, hash [32]byte, now time.Time) Notice {
+func (r *Rules) Claims(epoch uint64, hash [32]byte, now time.Time) Told {
 	next, told := r.r.claims(epoch, hash, now)
 	r.r = next
 	return exported(told)

@@ -1,6 +1,10 @@
 // Package hosting says who holds the key at the other end of a conversation, and
-// when a user is to be asked before anything is encrypted to it. What asks, a
-// session.Gate over these rules, is not here yet.
+// has the user asked before anything is encrypted to one that somebody else holds.
+//
+// A Gate is what a Device asks: session.Options.Gate. A send that it refuses is a
+// ConsentRequiredError, and goes through after Consent. What it finds comes as
+// events of kind session.LabelNotice, for Notice, and with each message, for
+// Receipt. The Device needs session.Options.Content for what messages say of it.
 //
 // A Manifest is what an account states of its keys, complete, signed, dated and
 // numbered: Parse reads one, Verify checks it. A Label is what an app shows of
@@ -21,7 +25,8 @@
 //
 // A manifest has at most 8 KiB, 32 endpoints and 30 days. That a key has another
 // controller than before is seen against the manifests held, which are the last
-// one agreed to and the newest.
+// one agreed to and the newest. Of an account there is one record, of at most three
+// manifests. A Gate remembers records as it read them, of 2 MiB as they are stored.
 package hosting
 
 import "errors"

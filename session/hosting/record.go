@@ -12,9 +12,22 @@ import (
 // numbers are the states by the number they are stored as, from 1.
 var numbers = []State{unattested, current, pending, narrower, expired, conflict, declined}
 
+// number is what a state is stored as; no state is UNATTESTED.
+func (s State) number() uint32 { return uint32(1 + max(0, slices.Index(numbers, s))) }
+
+// stateOf is the state of a number, "" of none.
+func stateOf(number uint32) State {
+	if number < 1 || int(number) > len(numbers) {
+		return ""
+	}
+	return numbers[number-1]
+}
+
 // bytes returns the stored form of r, which parseRecord reads.
-func (r *record) bytes() []byte {
-	w := &wire.Hosting{State: uint32(1 + max(0, slices.Index(numbers, r.state))), Epoch: r.epoch, Since: stamp(r.since), Consented: stamp(r.consented)}
+func (r *record) bytes() []byte { return wire.AppendHosting(nil, r.wire()) }
+
+func (r *record) wire() *wire.Hosting {
+	w := &wire.Hosting{State: r.state.number(), Epoch: r.epoch, Since: stamp(r.since), Consented: stamp(r.consented)}
 	for _, f := range []struct {
 		m   *Manifest
 		dst *[]byte
@@ -26,7 +39,7 @@ func (r *record) bytes() []byte {
 	if r.claimed != [32]byte{} {
 		w.Claimed = r.claimed[:]
 	}
-	return wire.AppendHosting(nil, w)
+	return w
 }
 
 // parseRecord reads what bytes returned; nothing is the zero record. Signatures
@@ -40,10 +53,15 @@ func parseRecord(b []byte) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	if w.State < 1 || int(w.State) > len(numbers) {
+	return recordOf(w)
+}
+
+// recordOf is parseRecord of what is decoded.
+func recordOf(w *wire.Hosting) (record, error) {
+	r := record{state: stateOf(w.State), epoch: w.Epoch, since: moment(w.Since), consented: moment(w.Consented)}
+	if r.state == "" {
 		return record{}, fmt.Errorf("%w: state of a hosting record", wire.ErrMalformed)
 	}
-	r := record{state: numbers[w.State-1], epoch: w.Epoch, since: moment(w.Since), consented: moment(w.Consented)}
 	copy(r.claimed[:], w.Claimed)
 	for _, f := range []struct {
 		b   []byte
@@ -52,6 +70,7 @@ func parseRecord(b []byte) (record, error) {
 		if len(f.b) == 0 {
 			continue
 		}
+		var err error
 		if *f.dst, err = Parse(f.b); err != nil {
 			return record{}, err
 		}

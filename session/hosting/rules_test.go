@@ -155,18 +155,18 @@ func TestStateConflict(t *testing.T) {
 	moved := hosted(1, awan())
 	switched := follow(t, m1, moved)
 	for name, c := range map[string]struct {
-		do       func(r *hosting.Rules) hosting.Notice
+		do       func(r *hosting.Rules) hosting.Told
 		want     error
 		evidence bool
 		asks     bool // whether consent can end it at once
 	}{
-		"fork":        {func(r *hosting.Rules) hosting.Notice { return r.See(toko, fork, start) }, hosting.ErrLabelStale, true, false},
-		"previous":    {func(r *hosting.Rules) hosting.Notice { return r.See(toko, unlinked, start) }, hosting.ErrLabelMismatch, true, false},
-		"in band":     {func(r *hosting.Rules) hosting.Notice { return r.Claims(1, fork.Hash(), start) }, hosting.ErrLabelMismatch, false, false},
-		"account key": {func(r *hosting.Rules) hosting.Notice { return r.See(toko, stranger, start) }, hosting.ErrLabelMismatch, false, true},
-		"key, epoch":  {func(r *hosting.Rules) hosting.Notice { return r.See(toko, otherOne, start) }, hosting.ErrLabelStale, false, false},
-		"controller":  {func(r *hosting.Rules) hosting.Notice { return r.See(toko, switched, start) }, hosting.ErrControllerChangedForKey, false, false},
-		"arrived": {func(r *hosting.Rules) hosting.Notice {
+		"fork":        {func(r *hosting.Rules) hosting.Told { return r.See(toko, fork, start) }, hosting.ErrLabelStale, true, false},
+		"previous":    {func(r *hosting.Rules) hosting.Told { return r.See(toko, unlinked, start) }, hosting.ErrLabelMismatch, true, false},
+		"in band":     {func(r *hosting.Rules) hosting.Told { return r.Claims(1, fork.Hash(), start) }, hosting.ErrLabelMismatch, false, false},
+		"account key": {func(r *hosting.Rules) hosting.Told { return r.See(toko, stranger, start) }, hosting.ErrLabelMismatch, false, true},
+		"key, epoch":  {func(r *hosting.Rules) hosting.Told { return r.See(toko, otherOne, start) }, hosting.ErrLabelStale, false, false},
+		"controller":  {func(r *hosting.Rules) hosting.Told { return r.See(toko, switched, start) }, hosting.ErrControllerChangedForKey, false, false},
+		"arrived": {func(r *hosting.Rules) hosting.Told {
 			require.ErrorIs(t, r.Claims(2, fork.Hash(), start).Err, hosting.ErrLabelStale)
 			return r.See(toko, m2, start)
 		}, hosting.ErrLabelMismatch, false, false},

@@ -1,0 +1,188 @@
+package hosting
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
+)
+
+const (
+	kindHosting = "hosting" // Owner is the user
+	kindConsent = "consent" // Owner is the user, Name says to what and when
+)
+
+// Options are an app's wishes beyond what always holds. The zero value, like nil,
+// asks for consent once where there is no manifest, and for each widening that
+// leaves a key in foreign hands.
+type Options struct {
+	// Providers are the keys of providers that the app knows, by domain. Any other
+	// one is shown as unverified.
+	Providers map[string]keys.IdentityKey
+	// AllowUnattested asks for no consent where there never was a manifest.
+	AllowUnattested bool
+	// Strict asks for consent to every widening, whoever has the keys.
+	Strict bool
+	// Raw says that the Device is one without session.Options.Content: what is in
+	// messages is the app's alone, and says nothing of hosting.
+	Raw bool
+}
+
+// A Gate is the session.Gate over the manifests of accounts: session.Options.Gate
+// of each Device of one account. It keeps a record of each account, in the store
+// of the Device and in the commits of its operations. NewGate makes one; the zero
+// value is none. It is safe for concurrent use.
+//
+// A record that is damaged, or of a newer version of this package, stays as it is:
+// nothing is sent to that account, which is session.ErrCorrupt or
+// keystore.ErrNewerFormat, what it sends is received with a Label of which nothing
+// is known, and Device.Forget deletes the record.
+type Gate struct {
+	account string
+	raw     bool
+	policy  policy
+	memory  memory
+}
+
+var _ session.Gate = (*Gate)(nil)
+
+// NewGate returns a Gate for the account of a user, the Address.User of its
+// devices.
+func NewGate(account string, o *Options) *Gate {
+	if o == nil {
+		o = new(Options)
+	}
+	if name, err := userName(account); err == nil {
+		account = name
+	}
+	return &Gate{account: account, raw: o.Raw,
+		policy: policy{unattested: o.AllowUnattested, strict: o.Strict, providers: maps.Clone(o.Providers)}}
+}
+
+// userName returns the one spelling of a user's name.
+func userName(user string) (string, error) {
+	a, err := session.Address{User: user, Device: 1}.Canonical()
+	return a.User, err
+}
+
+func hostingKey(user string) keystore.Key { return keystore.Key{Kind: kindHosting, Owner: user} }
+
+// Keys names the record of each user, and that of the own account.
+func (g *Gate) Keys(users []string) []keystore.Key {
+	out := make([]keystore.Key, 0, len(users)+1)
+	for _, user := range users {
+		if user != g.account {
+			out = append(out, hostingKey(user))
+		}
+	}
+	return append(out, hostingKey(g.account))
+}
+
+// How long the directory is not asked again for a manifest.
+const (
+	askUnknown = 24 * time.Hour // of an account that had none
+	askMissing = time.Minute    // where one is wanted before anything is sent
+	askExpired = time.Hour      // where one will be
+	// renewal is how long before its end a manifest is to be followed by the next.
+	renewal = 3 * 24 * time.Hour
+)
+
+// Wants reports whether the Directory may know more of a user: for 24 hours it is
+// not asked again of one who has no manifest, for an hour where that runs out in 3
+// days or waits for consent, and for a minute where nothing can be sent without a
+// newer one.
+func (g *Gate) Wants(now time.Time, records []keystore.Record, user string) bool {
+	k, err := g.read(records, user)
+	if err != nil || user == g.account && k.current == nil {
+		return false
+	}
+	return k.wants(user == g.account, now)
+}
+
+// wants is Wants of an account, or the own one.
+func (h *profile) wants(own bool, now time.Time) bool {
+	wait := askUnknown
+	switch r := h.record.at(now); {
+	case own:
+	case r.epoch == 0 && r.newest() == nil:
+	case r.state == conflict && r.pending == nil, r.state == expired, !r.arrived(r.newest()):
+		wait = askMissing
+	case (r.state == current || r.state == narrower) && now.Before(r.current.NotAfter.Add(-renewal)):
+		return false
+	default:
+		wait = askExpired
+	}
+	since := now.Sub(h.asked)
+	return h.asked.IsZero() || since < 0 || since >= wait
+}
+
+// shownFor is how long a manifest goes along with messages to an account that has
+// not said that it has it.
+const shownFor = 7 * 24 * time.Hour
+
+// Claim says which manifest the own account has, and which one of the account that
+// the message is for has arrived. The manifest itself goes along for 7 days from
+// when it began to hold, or until that account has said that it has it.
+func (g *Gate) Claim(now time.Time, records []keystore.Record, to string) (c session.Claim) {
+	own, err := g.read(records, g.account)
+	if err != nil {
+		return c
+	}
+	if own.current != nil {
+		c.Epoch, c.Hash = own.current.Epoch, own.hash
+	}
+	if to == "" || to == g.account {
+		return c
+	}
+	peer, err := g.read(records, to)
+	if err != nil {
+		return c
+	}
+	if m := peer.newest(); m != nil {
+		c.SeenEpoch, c.SeenHash = m.Epoch, peer.hash
+	}
+	if own.current != nil && peer.told < c.Epoch && now.Before(own.current.NotBefore.Add(shownFor)) {
+		c.Manifest = slices.Clone(own.signed)
+	}
+	return c
+}
+
+// Send returns nil when a message may be encrypted for a device, and otherwise
+// why not. Errors:
+//
+//	ConsentRequiredError           the user is to be asked
+//	ErrLabelMismatch               the manifest does not list the key for the device,
+//	                               or statements contradict each other
+//	ErrLabelStale                  the newest manifest has not arrived
+//	ErrManifestExpired             what the user was asked about is out of date
+//	ErrControllerChangedForKey     another device of the own account, of which the own
+//	                               manifest says that somebody else has its key, and
+//	                               that it is another one
+//	session.ErrCorrupt             of the record
+func (g *Gate) Send(now time.Time, records []keystore.Record, to session.Address, identity keys.IdentityKey) error {
+	k, err := g.read(records, to.User)
+	switch {
+	case err != nil:
+		return err
+	case to.User != g.account:
+		return k.may(to.User, to.Device, identity, now, &g.policy)
+	case k.current == nil:
+		return nil
+	}
+	if e := k.current.endpoint(to.Device); e != nil && e.Controller.Hosted() && identity != e.Identity {
+		return ErrControllerChangedForKey
+	}
+	return nil
+}
+
+// of refuses a Device of another account.
+func (g *Gate) of(d *session.Device) error {
+	if d.Address().User != g.account {
+		return fmt.Errorf("%w: device of another account", ErrLabelMismatch)
+	}
+	return nil
+}
