@@ -121,8 +121,9 @@ func start(o *perf.Op, kind string, short bool) *line {
 	l := &line{Peer: "gembok", Kind: kind, Op: o.Name, Size: o.Size, bench: o.Start(), runs: o.Runs}
 	if short {
 		l.runs = 1
+	} else {
+		l.bench.Sample(l.runs) // warm
 	}
-	l.bench.Sample(l.runs) // warm
 	l.Allocs, l.Bytes = l.bench.Memory(l.runs)
 	l.Allocs, l.Bytes = math.Round(l.Allocs), math.Round(l.Bytes)
 	return l
