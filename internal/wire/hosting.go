@@ -2,8 +2,13 @@ package wire
 
 import "fmt"
 
-// maxHosting is the largest record "hosting": three manifests and some numbers.
-const maxHosting = 3*MaxManifest + 256
+const (
+	// maxHosting is the largest record "hosting": three manifests, keys and some
+	// numbers.
+	maxHosting = 3*MaxManifest + MaxFormerKeys*32 + 256
+	// MaxFormerKeys is how many keys of former manifests it has at most.
+	MaxFormerKeys = 128
+)
 
 // A Hosting is the body of the record "hosting": what is known of who has the
 // keys of a user (spec/gembok.md, Section 4). Fields from 7 on are this library's
@@ -23,6 +28,7 @@ type Hosting struct {
 	Warning     uint32 // 12: and what of
 	Unlisted    uint64 // 13: devices of which there was a warning, 0 to 63, a bit each
 	UnlistedToo uint64 // 14: 64 to 127
+	Former      []byte // 15: of each key of former manifests 32 bytes, in turn
 }
 
 // ParseHosting reads a Hosting. Errors are ErrTooLarge and ErrMalformed.
@@ -58,10 +64,15 @@ func ParseHosting(b []byte) (*Hosting, error) {
 			r.uint64(&f, &h.Unlisted)
 		case 14:
 			r.uint64(&f, &h.UnlistedToo)
+		case 15:
+			r.bytes(&f, &h.Former)
 		}
 	}
 	if n := len(h.Claimed); n != 0 && n != 32 {
 		r.nested(fmt.Errorf("%w: hash of %d bytes", ErrMalformed, n))
+	}
+	if n := len(h.Former); n%32 != 0 || n > MaxFormerKeys*32 {
+		r.nested(fmt.Errorf("%w: former keys", ErrMalformed))
 	}
 	return orZero(h, r.err)
 }
@@ -81,7 +92,8 @@ func AppendHosting(dst []byte, h *Hosting) []byte {
 	dst = appendUint(dst, 11, h.Warned)
 	dst = appendUint(dst, 12, uint64(h.Warning))
 	dst = appendUint(dst, 13, h.Unlisted)
-	return appendUint(dst, 14, h.UnlistedToo)
+	dst = appendUint(dst, 14, h.UnlistedToo)
+	return appendBytes(dst, 15, h.Former)
 }
 
 // An Evidence is two signed manifests that contradict each other.

@@ -79,9 +79,7 @@ func (r record) decide(account string, t [32]byte, yes bool, now time.Time) (rec
 	case m != nil && !m.valid(now):
 		return r, ErrManifestExpired
 	case m != nil:
-		r.current, r.pending, r.conflicting, r.consented = m, nil, nil, time.Time{}
-		r.epoch, r.claimed = m.Epoch, [32]byte{}
-		return r.enter(current, now), nil
+		return r.settles(m).enter(current, now), nil
 	case r.current == nil:
 		r.consented = now
 		return r.enter(unattested, now), nil

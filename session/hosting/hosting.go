@@ -24,9 +24,9 @@
 // # Limits
 //
 // A manifest has at most 8 KiB, 32 endpoints and 30 days. That a key has another
-// controller than before is seen against the manifests held, which are the last
-// one agreed to and the newest. Of an account there is one record, of at most three
-// manifests. A Gate remembers records as it read them, of 2 MiB as they are stored.
+// controller than before is seen against the manifests held and the last 128 keys
+// of those before. Of an account there is one record, of at most three manifests and
+// those keys. A Gate remembers records as it read them, of 2 MiB as they are stored.
 package hosting
 
 import "errors"

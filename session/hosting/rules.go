@@ -50,6 +50,7 @@ type record struct {
 	claimed     [32]byte  // its hash by a message; zero: none did before the manifest arrived
 	since       time.Time // of the state
 	consented   time.Time // to go on without a manifest that is in force; zero: never
+	former      formers   // keys of manifests that are not held any more
 }
 
 // A notice is what a rule has to tell.
@@ -247,7 +248,7 @@ func (r *record) contradicts(m *Manifest) (*Evidence, error) {
 
 // keepsControllers reports whether no key of m had another controller before.
 func (r *record) keepsControllers(m *Manifest) bool {
-	return !slices.ContainsFunc(r.own(), func(h *Manifest) bool { return m.keepsControllers(h) != nil })
+	return !r.former.had(m) && !slices.ContainsFunc(r.own(), func(h *Manifest) bool { return m.keepsControllers(h) != nil })
 }
 
 // contest enters CONFLICT about m, which the account signed.
@@ -264,18 +265,29 @@ func (r record) follow(m *Manifest, now time.Time, p *policy, n notice) (record,
 	r.epoch, r.claimed = m.Epoch, [32]byte{}
 	switch {
 	case r.state == conflict || r.state == declined: // until the user agrees
-		r.pending = m
-		return r, n
+		return r.waits(m), n
 	case p.asks(&d, m):
-		r.pending = m
-		return r.enter(pending, now), n
+		return r.waits(m).enter(pending, now), n
 	}
 	state := current
 	if r.current != nil && d.IsNarrower() {
 		state = narrower
 	}
-	r.current, r.pending, r.consented = m, nil, time.Time{}
-	return r.enter(state, now), n
+	return r.settles(m).enter(state, now), n
+}
+
+// waits returns r with m for the user to agree to.
+func (r record) waits(m *Manifest) record {
+	r.former, r.pending = r.former.with(r.pending), m
+	return r
+}
+
+// settles returns r with m as what counts, and nothing besides.
+func (r record) settles(m *Manifest) record {
+	r.former = r.former.with(r.own()...)
+	r.current, r.pending, r.conflicting, r.consented = m, nil, nil, time.Time{}
+	r.epoch, r.claimed = m.Epoch, [32]byte{}
+	return r
 }
 
 // claims takes in what a message says of its sender's manifest: its epoch and
