@@ -29,11 +29,13 @@ type town struct {
 	p       *interop.Peer
 	content bool // plaintexts are padded Content
 	clock   uint64
-	later   time.Duration // how far gembok's clocks are ahead
+	later   time.Duration           // how far gembok's clocks are ahead
+	gates   map[string]session.Gate // of a user's devices of gembok
 
-	mu      sync.Mutex
-	devices map[session.Address]*citizen
-	asked   map[session.Address]int // bundles handed out
+	mu        sync.Mutex
+	devices   map[session.Address]*citizen
+	asked     map[session.Address]int // bundles handed out
+	manifests map[string][]byte       // by user
 }
 
 // A citizen is one device: a Device of gembok, or else a party of the official
@@ -62,7 +64,8 @@ type said struct{ text, syncTo string }
 
 func newTown(t *testing.T, p *interop.Peer, content bool) *town {
 	return &town{t: t, p: p, content: content, clock: 1_700_000_000_000,
-		devices: make(map[session.Address]*citizen), asked: make(map[session.Address]int)}
+		devices: make(map[session.Address]*citizen), asked: make(map[session.Address]int),
+		gates: make(map[string]session.Gate), manifests: make(map[string][]byte)}
 }
 
 func (c *citizen) remote() interop.Address {
@@ -112,7 +115,7 @@ func (c *citizen) forget() {
 
 func (c *citizen) options() *session.Options {
 	w := c.town
-	return &session.Options{Directory: w, Content: w.content, Now: func() time.Time { return time.Now().Add(w.later) }}
+	return &session.Options{Directory: w, Content: w.content, Gate: w.gates[c.address.User], Now: func() time.Time { return time.Now().Add(w.later) }}
 }
 
 func (w *town) leave(user string, device uint32) {
@@ -170,7 +173,11 @@ func (w *town) Bundle(ctx context.Context, peer session.Address) (*x3dh.Bundle, 
 }
 
 // Manifest is a method of session.Directory.
-func (w *town) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
+func (w *town) Manifest(_ context.Context, user string) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.manifests[user], nil
+}
 
 // judge is what the server says of a Sending that goes to users and to the own
 // other devices.
