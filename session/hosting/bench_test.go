@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil/perf"
 	"github.com/gembok-e2ee/gembok/session/hosting"
 )
 
@@ -52,4 +53,10 @@ func BenchmarkRestore(b *testing.B) {
 	for b.Loop() {
 		require.NoError(b, again.Restore(stored))
 	}
+}
+
+// What a gate adds, in state CURRENT.
+func BenchmarkEncrypt(b *testing.B) {
+	b.Run("Without", perf.EncryptGated(100, false).Benchmark)
+	b.Run("Gate", perf.EncryptGated(100, true).Benchmark)
 }

@@ -27,7 +27,7 @@ func printRow(w io.Writer, r *perf.Row, op, floor *line) {
 		cells[6] = fmt.Sprint(r.Allocs)
 	}
 	switch {
-	case r.Ratio == 0 && r.Limit == 0 && r.Allocs == 0:
+	case r.Ratio == 0 && r.Over == 0 && r.Limit == 0 && r.Allocs == 0:
 		cells[7] = ""
 	case missed(r, op, floor):
 		cells[7] = "no"
@@ -38,6 +38,7 @@ func printRow(w io.Writer, r *perf.Row, op, floor *line) {
 func missed(r *perf.Row, op, floor *line) bool {
 	ns := median(op.NS)
 	return r.Ratio != 0 && ns > r.Ratio*median(floor.NS) ||
+		r.Over != 0 && ns > float64(r.Over)+median(floor.NS) ||
 		r.Limit != 0 && ns > float64(r.Limit) ||
 		r.Allocs != 0 && op.Allocs > float64(r.Allocs)
 }
@@ -46,6 +47,8 @@ func limit(r *perf.Row) string {
 	switch {
 	case r.Ratio != 0:
 		return fmt.Sprintf("%g × floor", r.Ratio)
+	case r.Over != 0:
+		return "floor + " + duration(float64(r.Over))
 	case r.Limit != 0:
 		return duration(float64(r.Limit))
 	}

@@ -23,9 +23,11 @@ type side struct {
 
 // newSide makes a device of user number n. Names are service ids, so that
 // addresses are bound.
-func newSide(n int, store keystore.Store) *side {
+func newSide(n int, store keystore.Store) *side { return newSideWith(n, store, nil) }
+
+func newSideWith(n int, store keystore.Store, o *session.Options) *side {
 	a := session.Address{User: userName(n), Device: 1}
-	return &side{Device: must(session.Create(ctx, store, session.Account{Address: a}, nil)), store: store}
+	return &side{Device: must(session.Create(ctx, store, session.Account{Address: a}, o)), store: store}
 }
 
 func userName(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }

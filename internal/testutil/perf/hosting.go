@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -11,38 +12,31 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/gembok-e2ee/gembok/internal/curve"
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/hosting"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-// manifest is a signed one of n endpoints, each with a key of its own, all at one
-// provider where they are hosted.
-func manifest(n int, hosted bool) *hosting.Manifest {
-	account, provider := keys.GenerateIdentityKeyPair(), keys.GenerateIdentityKeyPair()
+// manifest is a signed one of user number user with n endpoints, all at one
+// provider where they are hosted. The first one has the account's key.
+func manifest(user int, account *keys.IdentityKeyPair, n int, hosted bool) *hosting.Manifest {
 	from := time.Now().Truncate(time.Second)
-	m := &hosting.Manifest{Account: userName(2), Kind: hosting.KindBusiness, Epoch: 1, NotBefore: from, NotAfter: from.Add(30 * 24 * time.Hour)}
+	m := &hosting.Manifest{Account: userName(user), Kind: hosting.KindBusiness, Epoch: 1, NotBefore: from, NotAfter: from.Add(30 * 24 * time.Hour)}
+	key, provider := account, keys.GenerateIdentityKeyPair()
 	for i := range n {
-		key := account
-		if i > 0 {
-			key = keys.GenerateIdentityKeyPair()
+		e := hosting.Endpoint{Device: uint32(1 + i), Identity: key.Public(), Controller: hosting.OwnerServer, Storage: hosting.StorageOwner,
+			Uses: hosting.Uses{Service: true}, NotAfter: m.NotAfter}
+		if hosted {
+			e.Controller, e.Storage = hosting.HostedByProvider, hosting.StorageProvider
+			e.Provider = &hosting.Provider{Name: "PT Awan", Domain: "awan.example", Key: provider.Public()}
+			check(e.Operate(m.Account, account.Public(), provider))
 		}
-		m.Endpoints = append(m.Endpoints, endpoint(m, uint32(1+i), account, key, provider, hosted))
+		check(e.Accept(m.Account, account.Public(), key))
+		m.Endpoints, key = append(m.Endpoints, e), keys.GenerateIdentityKeyPair()
 	}
 	must(m.Sign(account))
 	return m
-}
-
-// endpoint is one of m's, with its signatures.
-func endpoint(m *hosting.Manifest, device uint32, account, key, provider *keys.IdentityKeyPair, hosted bool) hosting.Endpoint {
-	e := hosting.Endpoint{Device: device, Identity: key.Public(), Controller: hosting.OwnerServer, Storage: hosting.StorageOwner,
-		Uses: hosting.Uses{Service: true}, NotAfter: m.NotAfter}
-	if hosted {
-		e.Controller, e.Storage = hosting.HostedByProvider, hosting.StorageProvider
-		e.Provider = &hosting.Provider{Name: "PT Awan", Domain: "awan.example", Key: provider.Public()}
-		check(e.Operate(m.Account, account.Public(), provider))
-	}
-	check(e.Accept(m.Account, account.Public(), key))
-	return e
 }
 
 // VerifyManifest is reading a manifest of n endpoints and verifying it.
@@ -52,7 +46,7 @@ func VerifyManifest(n int, hosted bool) Op {
 		name += "-hosted"
 	}
 	return always(name, 0, max(1, 20/n), func() func() {
-		in, now := manifest(n, hosted).Bytes(), time.Now()
+		in, now := manifest(1, keys.GenerateIdentityKeyPair(), n, hosted).Bytes(), time.Now()
 		return func() { check(must(hosting.Parse(in)).Verify(now)) }
 	})
 }
@@ -72,6 +66,48 @@ func FloorVerify(n int) Op {
 				}
 			}
 		}
+	})
+}
+
+// gated are friends that have Content, with gates, or without: each has said who
+// has its key, bob a provider, alice agreed to that, and each has said that he saw
+// what the other says.
+func gated(gates bool) (alice, bob *side) {
+	a, b := &session.Options{Content: true}, &session.Options{Content: true}
+	gate, others := hosting.NewGate(userName(1), nil), hosting.NewGate(userName(2), &hosting.Options{AllowUnattested: true})
+	if gates {
+		a.Gate, b.Gate = gate, others
+	}
+	alice, bob = newSideWith(1, keystore.NewMemory(), a), newSideWith(2, keystore.NewMemory(), b)
+	bob.begin(alice)
+	if gates {
+		check(gate.Publish(ctx, alice.Device, manifest(1, alice.IdentityKeyPair(), 1, false).Bytes()))
+		check(others.Publish(ctx, bob.Device, manifest(2, bob.IdentityKeyPair(), 1, true).Bytes()))
+	}
+	bob.say(alice)
+	if gates {
+		var ask *hosting.ConsentRequiredError
+		if _, err := alice.Encrypt(ctx, bob.Address(), nil); !errors.As(err, &ask) {
+			panic("perf: nothing is asked")
+		}
+		check(gate.Consent(ctx, alice.Device, ask.Account, ask.Token, hosting.Yes))
+	}
+	for range 2 {
+		talk(alice, bob)
+	}
+	if l := must(gate.Label(ctx, alice.Device, userName(2))); gates && (l.State != "CURRENT" || !l.Hosted()) {
+		panic("perf: state " + l.State)
+	}
+	return alice, bob
+}
+
+// EncryptGated is encrypting a Content with a body of size bytes for a key in
+// foreign hands, by a Device with a gate, or by one without.
+func EncryptGated(size int, gate bool) Op {
+	return always("device-encrypt-gated", size, runsOf(size), func() func() {
+		alice, bob := gated(gate)
+		plaintext := (&session.Content{Body: make([]byte, size)}).Bytes()
+		return func() { alice.send(bob, plaintext) }
 	})
 }
 
@@ -125,6 +161,7 @@ func hostingRows() []Row {
 	const one, ten, file = 300 * time.Microsecond, time.Millisecond, 4 << 20
 	floor := func(o Op) *Op { return &o }
 	return []Row{
+		{Op: EncryptGated(100, true), Title: "encrypt 100 B with a gate, state CURRENT; the floor is without", Floor: floor(EncryptGated(100, false)), Over: time.Microsecond},
 		{Op: VerifyManifest(1, false), Title: "verify a manifest of one endpoint", Floor: floor(FloorVerify(2)), Limit: one},
 		{Op: VerifyManifest(1, true), Title: "the same, hosted by a provider", Floor: floor(FloorVerify(3)), Limit: one},
 		{Op: VerifyManifest(10, false), Title: "verify one of ten endpoints", Floor: floor(FloorVerify(11)), Limit: ten},

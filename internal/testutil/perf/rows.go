@@ -11,6 +11,7 @@ type Row struct {
 	Title  string
 	Floor  *Op           // nil: none
 	Ratio  float64       // of the floor, at most; 0: no limit
+	Over   time.Duration // the floor, at most; 0: no limit
 	Limit  time.Duration // at most; 0: no limit
 	Allocs int           // at most; 0: no limit
 }
