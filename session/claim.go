@@ -35,6 +35,15 @@ func (c *Claim) context(from Address, to string) *wire.HostingContext {
 	return out
 }
 
+// withoutPeer returns a hosting context for a copy: without whom it was for, and
+// what was seen of him; nil is one without more than that.
+func withoutPeer(h *wire.HostingContext) *wire.HostingContext {
+	if h == nil || h.Epoch == 0 {
+		return nil
+	}
+	return &wire.HostingContext{Sender: h.Sender, SenderDevice: h.SenderDevice, Epoch: h.Epoch, Hash: h.Hash}
+}
+
 // claiming returns an encoded Content that says of hosting what the claim does,
 // and nothing else. A copy for an own device says it in what it is a copy of, of
 // which readContent saw that it is no copy again.
@@ -68,6 +77,7 @@ func (t *Tx) claim(to string) (*Claim, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.relyOnGate(to)
 	c := t.d.opts.Gate.Claim(t.d.opts.Now(), recs, to)
 	return &c, nil
 }

@@ -36,6 +36,8 @@ var coins = map[string][]int{
 	"Upkeep at the end of their time": slices.Concat([]int{curveKey, curveKey, eventID}, lastingKeys),
 	// base key, secret, first ratchet key
 	"Begin":                        {curveKey, kemSecret, curveKey},
+	"Begin at a gate":              {curveKey, kemSecret, curveKey, eventID},
+	"Refresh at a gate":            {eventID},
 	"Begin again":                  {curveKey, kemSecret, curveKey},
 	"Begin anew":                   {curveKey, kemSecret, curveKey},
 	"Encrypt first":                {braidOwner},

@@ -34,7 +34,7 @@ func (m *mailing) compose() error {
 	})
 	if c != nil {
 		c.SentAt = time.Time{}
-		m.s.plain, err = m.d.plaintext(c, m.s.sentAt)
+		err = m.write(c)
 	}
 	return err
 }

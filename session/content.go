@@ -83,8 +83,8 @@ func (d *Device) plaintext(c *Content, sentAt uint64) ([]byte, error) {
 
 // synced returns what the own other devices get in place of a plaintext that
 // was sent to a user or group: that it was, and the plaintext without a
-// Distribution; in raw mode the same bytes. The error is ErrMalformed for what is
-// no name.
+// Distribution, and without what its hosting context says of the one who got it;
+// in raw mode the same bytes. The error is ErrMalformed for what is no name.
 func (d *Device) synced(plaintext []byte, to string) ([]byte, error) {
 	switch {
 	case !d.opts.Content:
@@ -92,10 +92,12 @@ func (d *Device) synced(plaintext []byte, to string) ([]byte, error) {
 	case to == "", len(to) > maxUser, !utf8.ValidString(to):
 		return nil, fmt.Errorf("%w: name of %d bytes for a copy", ErrMalformed, len(to))
 	}
-	if c, err := wire.ParseContent(plaintext); err != nil {
+	c, err := wire.ParseContent(plaintext)
+	if err != nil {
 		return nil, err
-	} else if c.Distribution != nil {
-		c.Distribution = nil
+	}
+	if c.Distribution != nil || c.Hosting != nil {
+		c.Distribution, c.Hosting = nil, withoutPeer(c.Hosting)
 		plaintext = wire.AppendContent(nil, c)
 	}
 	return wrapSync(plaintext, to), nil

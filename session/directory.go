@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/x3dh"
 )
 
@@ -97,10 +98,12 @@ func (d *Device) Peer(ctx context.Context, user string) (*Peer, error) {
 // Refresh asks the Directory anew for the devices of users: what is to be done
 // when a server says that they changed. Send asks once for each user. With what
 // is different come the events DeviceAdded and DeviceRemoved, and the sessions
-// with devices that are gone are archived.
+// with devices that are gone are archived. A Gate sees their manifests, in the
+// same commit.
 //
 // Errors: ErrMalformed for a name; one that joins a DirectoryError for each user
-// of whom there was no list, which changes nothing for him, and ErrCorrupt and
+// of whom there was no list, which changes nothing for him, or no answer about the
+// manifest, what the Gate says of one that it does not believe, and ErrCorrupt and
 // keystore.ErrNewerFormat for records; the others of the users are refreshed.
 // After an error of the store or of ctx nobody is.
 func (d *Device) Refresh(ctx context.Context, users ...string) error {
@@ -108,8 +111,11 @@ func (d *Device) Refresh(ctx context.Context, users ...string) error {
 	if err != nil || len(users) == 0 {
 		return err
 	}
-	lists, err := d.lists(ctx, users)
-	if err != nil {
+	r := &refreshing{users: users, inquiry: inquiry{d: d}}
+	if r.lists, err = d.lists(ctx, users); err != nil {
+		return err
+	}
+	if err := r.ask(ctx); err != nil {
 		return err
 	}
 	unlock, err := d.lockAll(ctx, d.hinted(users))
@@ -117,37 +123,72 @@ func (d *Device) Refresh(ctx context.Context, users ...string) error {
 		return err
 	}
 	defer unlock()
-	var failed []error
-	known := make(map[string][]uint32)
-	err = d.rerun(d.begin(ctx), func(t *Tx) error {
-		failed = nil
-		clear(known)
-		if err := t.load(d.peerKeys(users)...); err != nil {
-			return err
-		}
-		for _, user := range users {
-			r, err := t.roster(user)
-			if l := lists[user]; err == nil && l.err != nil {
-				err = l.err
-			}
-			if err != nil {
-				t.check(d.peerKey(Address{User: user}))
-				failed = append(failed, err)
-				continue
-			}
-			if err := r.adopt(lists[user].devices); err != nil {
-				return err
-			}
-			r.write()
-			known[user] = r.ids()
-		}
-		return nil
-	})
-	if err != nil {
+	if err := d.rerun(d.begin(ctx), r.run); err != nil {
 		return err
 	}
-	d.hint(known)
-	return errors.Join(failed...)
+	d.hint(r.known)
+	for _, user := range users {
+		r.failed = append(r.failed, r.doubts[user])
+	}
+	return errors.Join(r.failed...)
+}
+
+// A refreshing is one Refresh: what the Directory said, and what came of it.
+type refreshing struct {
+	inquiry
+	users  []string
+	lists  map[string]listing
+	shown  []showing
+	known  map[string][]uint32
+	failed []error
+}
+
+// ask asks for the manifests, if there is a gate that is to see them.
+func (r *refreshing) ask(ctx context.Context) (err error) {
+	if r.d.opts.Gate != nil && r.d.opts.Directory != nil {
+		r.shown, err = r.inquiry.ask(ctx, r.users)
+	}
+	return err
+}
+
+// run takes over what the Directory said.
+func (r *refreshing) run(t *Tx) error {
+	r.known, r.failed = make(map[string][]uint32), nil
+	if err := t.load(r.d.withGateKeys(r.d.peerKeys(r.users), r.users)...); err != nil {
+		return err
+	}
+	for _, s := range r.shown {
+		doubt, err := t.see(s)
+		if unread := errors.Is(err, ErrCorrupt) || errors.Is(err, keystore.ErrNewerFormat); err != nil && !unread {
+			return err
+		}
+		r.failed = append(r.failed, doubt, err)
+	}
+	for _, user := range r.users {
+		if err := r.adopt(t, user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt takes over the devices of a user.
+func (r *refreshing) adopt(t *Tx, user string) error {
+	peer, err := t.roster(user)
+	if l := r.lists[user]; err == nil && l.err != nil {
+		err = l.err
+	}
+	if err != nil {
+		t.check(r.d.peerKey(Address{User: user}))
+		r.failed = append(r.failed, err)
+		return nil
+	}
+	if err := peer.adopt(r.lists[user].devices); err != nil {
+		return err
+	}
+	peer.write()
+	r.known[user] = peer.ids()
+	return nil
 }
 
 // userNames returns the one spelling of each name, in order, none twice.

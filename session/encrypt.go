@@ -40,7 +40,8 @@ type Message struct {
 
 // Begin begins a session with a peer device from its bundle; it becomes the
 // current one, and one that was current is archived. The first identity key
-// of a device is trusted.
+// of a device is trusted. A Gate sees the manifest that comes with the bundle;
+// events tell of what it does not believe.
 //
 // Errors: ErrMalformed for a bundle of another device, or of this one's own
 // prekeys; ErrBlocked;
@@ -55,7 +56,7 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 		return fmt.Errorf("%w: no bundle of device %d", ErrMalformed, peer.Device)
 	}
 	return d.run(ctx, peer.String(), func(t *Tx) error {
-		if err := t.load(d.sessionKey(peer), d.identityKey(peer), d.peerKey(peer)); err != nil {
+		if err := t.load(t.sessionKeys(peer)...); err != nil {
 			return err
 		}
 		if err := t.mayReach(peer.User); err != nil {
@@ -87,7 +88,7 @@ func (d *Device) Begin(ctx context.Context, peer Address, bundle *x3dh.Bundle) e
 		b.renew(s)
 		b.write()
 		tr.rely(bundle.IdentityKey, d.now())
-		return nil
+		return t.seeBundle(peer.User, bundle)
 	})
 }
 

@@ -92,8 +92,8 @@ func (d *Device) withGateKeys(keys []keystore.Key, users []string) []keystore.Ke
 	return keys
 }
 
-// gateRecords are those records about a user as the gate sees them. The outcome
-// depends on them. They are loaded, but for a gate that names others each time.
+// gateRecords are those records about a user as the gate sees them. They are
+// loaded, but for a gate that names others each time.
 func (t *Tx) gateRecords(user string) ([]keystore.Record, error) {
 	keys := t.gateKeys(user)
 	out := make([]keystore.Record, len(keys))
@@ -110,9 +110,16 @@ func (t *Tx) gateRecords(user string) ([]keystore.Record, error) {
 			return nil, err
 		}
 		out[i] = rec
-		t.checkAt(at)
 	}
 	return out, nil
+}
+
+// relyOnGate makes the outcome depend on the records that the gate has about a
+// user, which are loaded.
+func (t *Tx) relyOnGate(user string) {
+	for _, k := range t.gateKeys(user) {
+		t.check(k)
+	}
 }
 
 // gateRecord is one of them.
@@ -134,6 +141,7 @@ func (t *Tx) mayTransmit(to Address, identity keys.IdentityKey) error {
 	if err != nil {
 		return err
 	}
+	t.relyOnGate(to.User)
 	return t.d.opts.Gate.Send(t.d.opts.Now(), recs, to, identity)
 }
 
@@ -146,6 +154,7 @@ func (t *Tx) judgeReceived(r *Received) error {
 	if err != nil {
 		return err
 	}
+	t.relyOnGate(r.From.User)
 	changes, note, events := t.d.opts.Gate.Receive(t.d.opts.Now(), recs, r.From, r.Identity, r.Plaintext)
 	r.Note = note
 	r.Events = append(r.Events, events...)

@@ -188,7 +188,8 @@ func recent(at, now uint64) bool { return now-min(at, now) <= milli(linkTime) }
 // another public key than the code is of; ErrExists for a device that the
 // account has, as far as this one knows; DirectoryError where the Directory does
 // not say what the account's manifest is, or says what is none; ErrHosted where
-// by that manifest somebody else keeps the new device's key; ErrLink;
+// by that manifest somebody else keeps the new device's key; that of the gate, which
+// is asked as before a message to the new device; ErrLink;
 // ErrCorrupt; keystore.ErrInvalid in a context that has a keystore.Pending. After
 // an error nothing leaves, and the state is as before, but for
 // keystore.ErrCommitUnknown, after which the code may count as used.
@@ -243,10 +244,13 @@ func (d *Device) seal(hash []byte, to Address, publicKey []byte) ([]byte, error)
 // have, and drops what was noted long enough ago.
 func (t *Tx) useLink(hash []byte, to Address) error {
 	k, peer, now := t.d.linkKey(), t.d.peerKey(to), t.d.now()
-	if err := t.load(k, peer); err != nil {
+	if err := t.load(t.withGateKeys([]keystore.Key{k, peer}, to.User)...); err != nil {
 		return err
 	}
 	if err := t.unlisted(peer, to.Device); err != nil {
+		return err
+	}
+	if err := t.mayTransmit(to, t.d.Identity()); err != nil {
 		return err
 	}
 	body, _, err := t.get(k)

@@ -96,6 +96,14 @@ var linkings = []operation{
 			return err
 		})
 	}},
+	{"Link at a gate", func(t *testing.T) (*side, run) {
+		l := newLinking(t, noManifest)
+		l.bob.hears(t)
+		return l.bob, on(func(ctx context.Context, d *session.Device) error {
+			_, err := d.Link(ctx, l.link.Code(), l.link.PublicKey())
+			return err
+		})
+	}},
 	{"Decrypt Content", func(t *testing.T) (*side, run) {
 		p := contents(t, aliceAddress, nil)
 		m, err := p.alice.Encrypt(ctx, bobAddress, sampleContent.Bytes())

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -42,11 +43,15 @@ type mailing struct {
 
 	begins bool // the message is new: there is no copy of it yet
 
+	inquiry inquiry
+	claims  *Claim // what the message says of hosting; nil is nothing
+
 	lists  map[string]listing // what the Directory said
 	offers map[Address]offer
 	last   bool // the last attempt
 	locked []Address
 	made   map[Address]*parcel // sealed in an attempt that lost
+	madeOf []byte              // of what, before padding
 	copied []byte              // the record "sent" as that attempt would have had it
 	unsure bool                // and may have
 
@@ -63,7 +68,7 @@ type mailing struct {
 
 // run makes attempts until one went through.
 func (m *mailing) run(ctx context.Context) error {
-	m.lists, m.offers = make(map[string]listing), make(map[Address]offer)
+	m.lists, m.offers, m.inquiry.d = make(map[string]listing), make(map[Address]offer), m.d
 	for again := 1; ; again++ {
 		m.last = again >= maxAttempts
 		err := m.attempt(ctx)
@@ -129,7 +134,7 @@ func (m *mailing) remember() {
 }
 
 // ask asks the Directory for what an attempt found wanting. The error is that
-// of ctx.
+// of ctx, or of the store.
 func (m *mailing) ask(ctx context.Context) error {
 	lists, err := m.d.lists(ctx, m.unknown)
 	if err != nil {
@@ -148,14 +153,17 @@ func (m *mailing) ask(ctx context.Context) error {
 	for peer, o := range offers {
 		m.offers[peer] = o
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return m.inquiry.run(ctx, peers, offers)
 }
 
 // try is one attempt on one Tx.
 func (m *mailing) try(t *Tx) error {
 	m.t, m.rosters, m.parcels, m.failed, m.unknown, m.envelope = t, nil, nil, nil, nil, nil
 	m.unsure = m.unsure || t.unsure
-	for _, step := range []func() error{m.load, m.find, m.open, m.permit, m.seal, m.share, m.post} {
+	for _, step := range []func() error{m.load, m.find, m.claim, m.open, m.permit, m.seal, m.share, m.post} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -191,11 +199,57 @@ func (m *mailing) find() error {
 			missing = append(missing, k, m.d.identityKey(p.to))
 		}
 	}
-	if len(m.unknown) > 0 || len(missing) > 0 && !m.last && !joined(m.t.ctx) {
+	if err := m.wonder(); err != nil {
+		return err
+	}
+	if len(m.unknown) > 0 || len(m.inquiry.wanted) > 0 || len(missing) > 0 && !m.last && !joined(m.t.ctx) {
 		m.remember()
 		return errAgain
 	}
 	return m.t.load(missing...)
+}
+
+// wonder asks the gate whose manifest it wants to see first, of those who are to
+// get the message.
+func (m *mailing) wonder() error {
+	for _, user := range m.unknown {
+		if err := m.inquiry.judge(m.t, user); err != nil {
+			return err
+		}
+	}
+	for _, p := range m.parcels {
+		if p.err != nil {
+			continue
+		}
+		if err := m.inquiry.judge(m.t, p.to.User); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim has the gate say what the message says of hosting. One that went to
+// somebody says what it said.
+func (m *mailing) claim() (err error) {
+	if !m.begins || !m.d.claims() {
+		return nil
+	}
+	if m.claims, err = m.t.claim(m.s.to); err != nil {
+		return err
+	}
+	return m.write(&m.s.content)
+}
+
+// write sets what is encrypted of a content.
+func (m *mailing) write(c *Content) (err error) {
+	s := m.s
+	if s.plain, err = m.d.plaintext(c, s.sentAt); err != nil || m.claims == nil {
+		return err
+	}
+	if s.plain, err = m.d.claiming(s.plain, m.claims, s.to); err != nil {
+		return err
+	}
+	return s.tooLarge(m.d)
 }
 
 // open opens all parcels and, where there is no gate to be asked before, seals
@@ -229,7 +283,7 @@ func (m *mailing) waits() bool { return m.d.opts.Gate != nil || m.s.compose != n
 
 // resume takes over what was sealed in an attempt that lost.
 func (m *mailing) resume() {
-	if len(m.made) == 0 || m.s.compose != nil { // which may be of another plaintext
+	if len(m.made) == 0 || m.s.compose != nil || !bytes.Equal(m.madeOf, m.s.plain) {
 		return
 	}
 	for i, p := range m.parcels {
@@ -247,7 +301,7 @@ func (m *mailing) permit() error {
 	var refusals []error
 	for _, p := range m.parcels {
 		if p.err == nil && !p.wanting {
-			refusals = append(refusals, m.t.mayTransmit(p.to, p.letter.remote))
+			refusals = append(refusals, m.inquiry.permit(m.t, p.to, p.letter.remote))
 		}
 	}
 	return errors.Join(refusals...)
@@ -270,7 +324,7 @@ func (m *mailing) seal() error {
 			p.seal(plaintexts[p.own(m.d)], room)
 		})
 	}
-	m.made = make(map[Address]*parcel, len(m.parcels))
+	m.made, m.madeOf = make(map[Address]*parcel, len(m.parcels)), m.s.plain
 	for _, p := range m.parcels {
 		if p.message != nil {
 			m.made[p.to] = p

@@ -19,6 +19,7 @@ import (
 type guide struct {
 	registrationID uint32
 	bundle         *x3dh.Bundle
+	manifest       []byte
 }
 
 func (g *guide) Devices(_ context.Context, user string) ([]session.PeerDevice, error) {
@@ -30,13 +31,13 @@ func (g *guide) Devices(_ context.Context, user string) ([]session.PeerDevice, e
 
 func (g *guide) Bundle(context.Context, session.Address) (*x3dh.Bundle, error) { return g.bundle, nil }
 
-func (g *guide) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
+func (g *guide) Manifest(context.Context, string) ([]byte, error) { return g.manifest, nil }
 
 // guided gives bob a Directory.
 func (p *pair) guided(t *testing.T, registrationID uint32) {
 	t.Helper()
 	o := *p.bob.opts
-	o.Directory = &guide{registrationID, bundleOf(t, p.alice)}
+	o.Directory = &guide{registrationID: registrationID, bundle: bundleOf(t, p.alice)}
 	p.bob.opts = &o
 	p.bob = p.bob.reopen(t)
 }
@@ -141,6 +142,21 @@ var sendings = []operation{
 		p.guided(t, 4711)
 		p.bob.put(t, p.bob.key("peer", aliceAddress.User, ""), wire.AppendPeer(nil, &wire.Peer{ListedAt: 1,
 			Devices: []wire.PeerDevice{{ID: 1, RegistrationID: 1}}}))
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Refresh(ctx, aliceAddress.User) })
+	}},
+	{"Send and Encrypt at a gate", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		p.guided(t, 4711)
+		p.knows(t)
+		p.bob.hears(t)
+		p.bob.shows(t, aliceAddress.User, "theirs")
+		return p.bob, sendingText
+	}},
+	{"Refresh at a gate", func(t *testing.T) (*side, run) {
+		p := friends(t)
+		p.guided(t, 4711)
+		p.bob.opts.Directory.(*guide).manifest = []byte("theirs")
+		p.bob.hears(t)
 		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Refresh(ctx, aliceAddress.User) })
 	}},
 	{"Peer", func(t *testing.T) (*side, run) {

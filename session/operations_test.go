@@ -279,6 +279,13 @@ var operations = []operation{
 			})
 		})
 	}},
+	{"Begin at a gate", func(t *testing.T) (*side, run) {
+		p := strangers(t)
+		p.bob.hears(t)
+		b := bundleOf(t, p.alice)
+		b.Manifest = []byte("theirs")
+		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.Begin(ctx, aliceAddress, b) })
+	}},
 	{"Decrypt at a gate", func(t *testing.T) (*side, run) {
 		p := friends(t)
 		gated := *p.bob.opts

@@ -80,6 +80,8 @@ type resending struct {
 	from   Address
 	dem    wire.DecryptionErrorMessage
 	bundle *x3dh.Bundle // fetched when it was needed
+
+	inquiry inquiry
 }
 
 // resending reads the bytes of a request, before anything is loaded.
@@ -100,12 +102,12 @@ func (d *Device) resending(from Address, m *Message) (*resending, error) {
 	case dem.Device != d.address.Device:
 		return nil, fmt.Errorf("%w: for another device", ErrNoRetry)
 	case dem.RatchetKey == nil: // of a message to all devices alike
-		return &resending{d: d, from: from, dem: dem}, nil
+		return &resending{d: d, from: from, dem: dem, inquiry: inquiry{d: d}}, nil
 	}
 	if _, err := keys.ParsePublicKey(dem.RatchetKey); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return &resending{d: d, from: from, dem: dem}, nil
+	return &resending{d: d, from: from, dem: dem, inquiry: inquiry{d: d}}, nil
 }
 
 // fetch gets the bundle that an attempt needs, outside of all locks.
@@ -113,8 +115,12 @@ func (r *resending) fetch(ctx context.Context) error {
 	if r.d.opts.Directory == nil {
 		return &deviceError{ErrNoSession}
 	}
-	offers, err := r.d.offers(ctx, []Address{r.from})
+	peers := []Address{r.from}
+	offers, err := r.d.offers(ctx, peers)
 	if err != nil {
+		return err
+	}
+	if err := r.inquiry.run(ctx, peers, offers); err != nil {
 		return err
 	}
 	o := offers[r.from]
@@ -287,7 +293,7 @@ func (a *answer) seal(l *letter) (*Message, error) {
 	if err := l.open(); err != nil {
 		return nil, alone(err)
 	}
-	if err := a.t.mayTransmit(a.from, l.remote); err != nil {
+	if err := a.inquiry.permit(a.t, a.from, l.remote); err != nil {
 		return nil, err
 	}
 	content, err := a.content()

@@ -83,6 +83,7 @@ type Sending struct {
 	content Content
 	plain   []byte // what is encrypted of it, before padding
 	syncTo  string // user or group that the account's other devices are told; "": nobody knows
+	to      string // whom alone the message is for; "": several, or the own account
 	expires uint64
 	rounds  int // of Reconcile
 
@@ -195,7 +196,9 @@ func (d *Device) sending(users []string, c *Content, o *SendOptions) (*Sending, 
 	if !o.Expires.IsZero() {
 		s.expires = uint64(max(1, o.Expires.UnixMilli()))
 	}
-	s.tell(d)
+	if s.tell(d); o.Group == "" && o.Shared == nil {
+		s.to = d.recipient(s.syncTo)
+	}
 	if err := s.tooLarge(d); err != nil {
 		return nil, err
 	}

@@ -30,9 +30,11 @@ type registry struct {
 	hidden  map[session.Address]bool // not listed, but there are bundles
 	lists   int
 	bundles map[session.Address]int
+	signed  map[string]int // manifests, by user
 	// Of these, what is set answers instead.
 	devices func(ctx context.Context, user string) ([]session.PeerDevice, error)
 	bundle  func(ctx context.Context, peer session.Address) (*x3dh.Bundle, error)
+	shows   func(ctx context.Context, user string) ([]byte, error)
 	now     time.Time // what all clocks show
 	opts    session.Options
 }
@@ -40,7 +42,7 @@ type registry struct {
 func newRegistry(t testing.TB, devices ...session.Address) *registry {
 	t.Helper()
 	r := &registry{sides: map[session.Address]*side{}, hidden: map[session.Address]bool{},
-		bundles: map[session.Address]int{}, now: time.Unix(1_700_000_000, 0)}
+		bundles: map[session.Address]int{}, signed: map[string]int{}, now: time.Unix(1_700_000_000, 0)}
 	r.opts = session.Options{Now: func() time.Time { return r.now }, Directory: r}
 	for _, a := range devices {
 		r.add(t, a)
@@ -109,7 +111,15 @@ func (r *registry) Bundle(within context.Context, peer session.Address) (*x3dh.B
 	return r.sides[peer].Bundle(ctx)
 }
 
-func (r *registry) Manifest(context.Context, string) ([]byte, error) { return nil, nil }
+func (r *registry) Manifest(ctx context.Context, user string) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.signed[user]++
+	if r.shows != nil {
+		return r.shows(ctx, user)
+	}
+	return nil, nil
+}
 
 // sends has a device send a text, and returns what came of it.
 func (r *registry) sends(t testing.TB, from *side, text string, users ...string) *session.Sending {
