@@ -29,6 +29,7 @@ type Hosting struct {
 	Unlisted    uint64 // 13: devices of which there was a warning, 0 to 63, a bit each
 	UnlistedToo uint64 // 14: 64 to 127
 	Former      []byte // 15: of each key of former manifests 32 bytes, in turn
+	Disputed    uint64 // 16: the highest epoch that a conflict is about; 0: none
 }
 
 // ParseHosting reads a Hosting. Errors are ErrTooLarge and ErrMalformed.
@@ -66,6 +67,8 @@ func ParseHosting(b []byte) (*Hosting, error) {
 			r.uint64(&f, &h.UnlistedToo)
 		case 15:
 			r.bytes(&f, &h.Former)
+		case 16:
+			r.uint64(&f, &h.Disputed)
 		}
 	}
 	if n := len(h.Claimed); n != 0 && n != 32 {
@@ -93,7 +96,8 @@ func AppendHosting(dst []byte, h *Hosting) []byte {
 	dst = appendUint(dst, 12, uint64(h.Warning))
 	dst = appendUint(dst, 13, h.Unlisted)
 	dst = appendUint(dst, 14, h.UnlistedToo)
-	return appendBytes(dst, 15, h.Former)
+	dst = appendBytes(dst, 15, h.Former)
+	return appendUint(dst, 16, h.Disputed)
 }
 
 // An Evidence is two signed manifests that contradict each other.

@@ -26,7 +26,7 @@ func roundEvidence(b []byte) ([]byte, error) {
 
 func hostingRecordFields() []fld {
 	return []fld{num32(1, 3), raw(2, seq(5)), raw(3, seq(6)), num64(4, 1<<40), raw(5, seq(7)), num64(6, 8), num64(7, 9), raw(8, seq(32)),
-		num64(9, 10), num64(10, 11), num64(11, 12), num32(12, 13), num64(13, 1<<63), num64(14, 1<<62), raw(15, seq(64))}
+		num64(9, 10), num64(10, 11), num64(11, 12), num32(12, 13), num64(13, 1<<63), num64(14, 1<<62), raw(15, seq(64)), num64(16, 15)}
 }
 
 func TestHosting(t *testing.T) {
@@ -34,7 +34,7 @@ func TestHosting(t *testing.T) {
 	h, err := wire.ParseHosting(in)
 	require.NoError(t, err)
 	require.Equal(t, &wire.Hosting{State: 3, Current: seq(5), Pending: seq(6), Epoch: 1 << 40, Conflicting: seq(7), Since: 8, Consented: 9, Claimed: seq(32),
-		Asked: 10, Told: 11, Warned: 12, Warning: 13, Unlisted: 1 << 63, UnlistedToo: 1 << 62, Former: seq(64)}, h)
+		Asked: 10, Told: 11, Warned: 12, Warning: 13, Unlisted: 1 << 63, UnlistedToo: 1 << 62, Former: seq(64), Disputed: 15}, h)
 	require.Equal(t, in, wire.AppendHosting(nil, h))
 	for i := range hostingRecordFields() { // each alone
 		b := encode(hostingRecordFields()[i : i+1])

@@ -2,9 +2,7 @@ package hosting_test
 
 import (
 	"errors"
-	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -226,78 +224,4 @@ func TestAttackHostedMemberJoinsGroup(t *testing.T) {
 	require.True(t, group.Union(rules().Label(start)).Unknown)
 }
 
-// Over random histories: what is sent to a hosted key was agreed to, and no label
-// says less than the manifest in force.
-func TestHistories(t *testing.T) {
-	pool := histories(t)
-	draw := rand.New(rand.NewPCG(1, 2))
-	n := 2000
-	if testing.Short() {
-		n = 40
-	}
-	for range n {
-		r, yes := rules(), map[[32]byte]bool{}
-		for range 12 {
-			at := start.Add(day * [...]time.Duration{0, 1, 29, 31}[draw.IntN(4)])
-			m := pool[draw.IntN(len(pool))]
-			switch draw.IntN(6) {
-			case 0:
-				r.See(toko, nil, at)
-			case 1:
-				r.Claims(m.Epoch, m.Hash(), at)
-			case 2, 3:
-				r.See(toko, m, at)
-			default:
-				var e *hosting.ConsentRequiredError
-				if err := r.May(toko, 1, keys.IdentityKey{}, at); asConsent(err, &e) {
-					ok := draw.IntN(2) == 0
-					if r.Decide(toko, e.Token, ok, at) == nil && ok {
-						yes[e.To] = true
-					}
-				}
-			}
-			checkSends(t, r, pool, yes)
-		}
-	}
-}
-
 func asConsent(err error, e **hosting.ConsentRequiredError) bool { return errors.As(err, e) }
-
-// checkSends requires that each hosted key to which a message may go has a
-// provider that is in the label, and in a manifest that was agreed to.
-func checkSends(t *testing.T, r *hosting.Rules, pool []*hosting.Manifest, yes map[[32]byte]bool) {
-	l := r.Label(start)
-	for _, m := range pool {
-		for i := range m.Endpoints {
-			e := &m.Endpoints[i]
-			if !e.Controller.Hosted() || l.State == "UNATTESTED" || r.May(toko, e.Device, e.Identity, start) != nil {
-				continue
-			}
-			require.True(t, l.Hosted())
-			agreed := false
-			for _, p := range pool {
-				for j := range p.Endpoints {
-					q := p.Endpoints[j].Provider
-					agreed = agreed || yes[p.Hash()] && q != nil && *q == *e.Provider
-				}
-			}
-			require.True(t, agreed)
-		}
-	}
-}
-
-// histories are manifests of epochs 1 to 3, of which several are forks, with keys
-// of their own for each party.
-func histories(t *testing.T) []*hosting.Manifest {
-	var out, last []*hosting.Manifest
-	last = []*hosting.Manifest{nil}
-	for range 3 {
-		var next []*hosting.Manifest
-		for _, m := range last {
-			next = append(next, follow(t, m, own(1, hosting.OwnerServer)), follow(t, m, own(1, hosting.OwnerServer), hosted(2, awan())), follow(t, m, hosted(3, bumi())))
-		}
-		out = append(out, next...)
-		last = next[:2]
-	}
-	return out
-}

@@ -7,21 +7,20 @@ import (
 )
 
 // offered is the manifest that a yes makes the current one, nil for none. In
-// CONFLICT it is a newer one than what that is about, of the account, or else of
-// a stranger: the key may have changed, as an identity key may.
+// CONFLICT it is a newer one than any that was disputed, of the account; or, where
+// that contradicted nothing, one of a stranger: the key may have changed, as an
+// identity key may.
 func (r *record) offered(now time.Time) *Manifest {
 	c := r.conflicting
-	if r.state != conflict || c == nil {
-		return r.pending
-	}
-	strange := r.foreign(c)
 	switch {
-	case strange && c.Epoch > r.newest().Epoch && (r.pending == nil || !r.pending.valid(now)) && r.keepsControllers(c):
+	case r.state != conflict:
+	case r.disputed > 0 && (r.pending == nil || r.pending.Epoch <= r.disputed):
+		return nil
+	case r.disputed > 0 || c == nil || !r.foreign(c):
+	case c.Epoch > r.newest().Epoch && (r.pending == nil || !r.pending.valid(now)) && r.keepsControllers(c):
 		return c
-	case strange || r.pending != nil && r.pending.Epoch > c.Epoch:
-		return r.pending
 	}
-	return nil
+	return r.pending
 }
 
 // change returns what the user is asked about: from and to hash, and the manifest

@@ -116,6 +116,11 @@ func (m *Manifest) Bytes() []byte {
 	return wire.AppendSignedManifest(nil, s)
 }
 
+// hosted reports whether somebody else than the owner has a key of m.
+func (m *Manifest) hosted() bool {
+	return slices.ContainsFunc(m.Endpoints, func(e Endpoint) bool { return e.Controller.Hosted() })
+}
+
 // outside reports whether somebody else than the owner has a key of m, or stores
 // messages.
 func (m *Manifest) outside() bool {

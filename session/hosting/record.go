@@ -27,7 +27,7 @@ func stateOf(number uint32) State {
 func (r *record) bytes() []byte { return wire.AppendHosting(nil, r.wire()) }
 
 func (r *record) wire() *wire.Hosting {
-	w := &wire.Hosting{State: r.state.number(), Epoch: r.epoch, Since: stamp(r.since), Consented: stamp(r.consented), Former: []byte(r.former)}
+	w := &wire.Hosting{State: r.state.number(), Epoch: r.epoch, Disputed: r.disputed, Since: stamp(r.since), Consented: stamp(r.consented), Former: []byte(r.former)}
 	for _, f := range []struct {
 		m   *Manifest
 		dst *[]byte
@@ -58,7 +58,7 @@ func parseRecord(b []byte) (record, error) {
 
 // recordOf is parseRecord of what is decoded.
 func recordOf(w *wire.Hosting) (record, error) {
-	r := record{state: stateOf(w.State), epoch: w.Epoch, since: moment(w.Since), consented: moment(w.Consented), former: formers(w.Former)}
+	r := record{state: stateOf(w.State), epoch: w.Epoch, disputed: w.Disputed, since: moment(w.Since), consented: moment(w.Consented), former: formers(w.Former)}
 	if r.state == "" {
 		return record{}, fmt.Errorf("%w: state of a hosting record", wire.ErrMalformed)
 	}

@@ -48,6 +48,7 @@ type record struct {
 	conflicting *Manifest // what state CONFLICT is about, where it is a manifest; that of a stranger is nowhere else
 	epoch       uint64    // the highest seen, in manifests and messages
 	claimed     [32]byte  // its hash by a message; zero: none did before the manifest arrived
+	disputed    uint64    // the highest epoch of which there were two statements, or one that cannot be; 0 outside CONFLICT
 	since       time.Time // of the state
 	consented   time.Time // to go on without a manifest that is in force; zero: never
 	former      formers   // keys of manifests that are not held any more
@@ -211,8 +212,11 @@ func (r record) dispute(m *Manifest, now time.Time) (record, notice) {
 	} else if !r.keepsControllers(m) {
 		n.err = ErrControllerChangedForKey
 	}
-	if r.conflicting == nil || r.foreign(r.conflicting) {
+	switch c := r.conflicting; {
+	case c == nil, r.foreign(c) && (c.Key != m.Key || c.Epoch < m.Epoch):
 		r.conflicting = m
+	case c.Key == m.Key: // a replay of the stranger's
+		n.err = ErrLabelStale
 	}
 	return r.enter(conflict, now), n
 }
@@ -251,10 +255,20 @@ func (r *record) keepsControllers(m *Manifest) bool {
 	return !r.former.had(m) && !slices.ContainsFunc(r.own(), func(h *Manifest) bool { return m.keepsControllers(h) != nil })
 }
 
-// contest enters CONFLICT about m, which the account signed.
+// contest enters CONFLICT about m, which the account signed. Of several, one that
+// is hosted is kept.
 func (r record) contest(m *Manifest, now time.Time) record {
-	r.conflicting = m
-	r.epoch, r.claimed = max(r.epoch, m.Epoch), [32]byte{}
+	if c := r.conflicting; c == nil || r.foreign(c) {
+		r.conflicting = m
+	} else if c.hosted() && !m.hosted() {
+		r.former = r.former.with(m)
+	} else {
+		r.former, r.conflicting = r.former.with(c), m
+	}
+	if m.Epoch >= r.epoch {
+		r.epoch, r.claimed = m.Epoch, [32]byte{}
+	}
+	r.disputed = max(r.disputed, m.Epoch)
 	return r.enter(conflict, now)
 }
 
@@ -286,7 +300,7 @@ func (r record) waits(m *Manifest) record {
 func (r record) settles(m *Manifest) record {
 	r.former = r.former.with(r.own()...)
 	r.current, r.pending, r.conflicting, r.consented = m, nil, nil, time.Time{}
-	r.epoch, r.claimed = m.Epoch, [32]byte{}
+	r.epoch, r.claimed, r.disputed = m.Epoch, [32]byte{}, 0
 	return r
 }
 
@@ -303,7 +317,8 @@ func (r record) claims(epoch uint64, hash [32]byte, now time.Time) (record, noti
 	next := r
 	switch {
 	case r.denies(epoch, hash):
-		if next, n.err = r.enter(conflict, now), ErrLabelMismatch; epoch == r.epoch {
+		next, n.err = r.enter(conflict, now), ErrLabelMismatch
+		if next.disputed = max(r.disputed, epoch); epoch == r.epoch {
 			next.claimed = hash
 		}
 	case epoch > r.epoch:

@@ -106,7 +106,7 @@ func TestStrangerHidesNothing(t *testing.T) {
 // The last stranger is the one that is asked about; a yes to one before it is none.
 func TestStrangersInTurn(t *testing.T) {
 	m1 := follow(t, nil, own(1, hosting.OwnerServer))
-	a, b := stranger(t, 9, own(2, hosting.OwnerServer)), stranger(t, 2, own(3, hosting.OwnerServer))
+	a, b := stranger(t, 2, own(2, hosting.OwnerServer)), stranger(t, 9, own(3, hosting.OwnerServer))
 	r := rules()
 	r.See(toko, m1, start)
 	r.See(toko, a, start)
@@ -114,7 +114,10 @@ func TestStrangersInTurn(t *testing.T) {
 	r.See(toko, b, start)
 	e := asked(t, r, start)
 	require.Equal(t, b.Hash(), e.To)
-	unchanged(t, r, func() { require.ErrorIs(t, r.Decide(toko, old.Token, true, start), hosting.ErrLabelStale) })
+	unchanged(t, r, func() {
+		require.ErrorIs(t, r.Decide(toko, old.Token, true, start), hosting.ErrLabelStale)
+		require.ErrorIs(t, r.See(toko, a, start).Err, hosting.ErrLabelStale) // the stranger's own, replayed
+	})
 	agree(t, r, start)
 	require.NoError(t, r.May(toko, 3, deviceKey(3).Public(), start))
 	require.ErrorIs(t, r.May(toko, 1, deviceKey(1).Public(), start), hosting.ErrLabelMismatch)
