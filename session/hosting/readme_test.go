@@ -3,6 +3,7 @@ package hosting_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -14,9 +15,35 @@ import (
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/hosting"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // What the README shows of labels and archives, but for the errors.
+
+func readmeGate(ctx context.Context, store keystore.Store, account session.Account, directory session.Directory, providers map[string]keys.IdentityKey) (*hosting.Gate, *session.Device, error) {
+	gate := hosting.NewGate("ani", &hosting.Options{Providers: providers}) // their keys, by domain
+	ani, err := session.Create(ctx, store, account, &session.Options{Gate: gate, Content: true, Directory: directory})
+	return gate, ani, err
+}
+
+func readmeConsent(ctx context.Context, gate *hosting.Gate, ani *session.Device, content *session.Content) (*session.Sending, error) {
+	sending, err := ani.Send(ctx, []string{"toko"}, content, nil)
+	var ask *hosting.ConsentRequiredError
+	if errors.As(err, &ask) { // nothing was encrypted
+		label, err := gate.Label(ctx, ani, ask.Account)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintln(io.Discard, label.Lines("en"))                       // a sentence each; "id" is Indonesian
+		err = gate.Consent(ctx, ani, ask.Account, ask.Token, hosting.Yes) // as the user says
+		if err != nil {
+			return nil, err
+		}
+		sending, err = ani.Send(ctx, []string{"toko"}, content, nil)
+		return sending, err
+	}
+	return sending, err
+}
 
 func readmeArchive(ctx context.Context, budi *session.Device, file io.Writer, text []byte, sent, disappears time.Time) (*hosting.ArchiveKey, error) {
 	key := hosting.GenerateArchiveKey() // its Text is to be written down; or NewArchiveKey of a passphrase
@@ -48,6 +75,18 @@ func readmeReadArchive(file io.Reader, key *hosting.ArchiveKey) error {
 
 // TestReadme does what the README shows, and keeps the two equal.
 func TestReadme(t *testing.T) {
+	server, provider := new(office), keys.GenerateIdentityKeyPair()
+	require.NoError(t, server.opens(t.Context(), provider))
+	gate, ani, err := readmeGate(t.Context(), keystore.NewMemory(), session.Account{Address: session.Address{User: "ani", Device: 1}}, server,
+		map[string]keys.IdentityKey{"awan.example": provider.Public()})
+	require.NoError(t, err)
+	for range 2 { // with consent, and then without a question
+		sending, err := readmeConsent(t.Context(), gate, ani, &session.Content{Body: []byte("Halo")})
+		require.NoError(t, err)
+		require.NotNil(t, sending.Results[0].Message)
+	}
+	testutil.Shown(t, 2, "Labels and consent")
+
 	budi, err := session.Create(t.Context(), keystore.NewMemory(), session.Account{Address: session.Address{User: "budi", Device: 1}}, nil)
 	require.NoError(t, err)
 	var file bytes.Buffer
