@@ -37,8 +37,8 @@ type Gate interface {
 	Claim(now time.Time, records []keystore.Record, to string) Claim
 	// Send returns nil when a message to a peer device may be encrypted, and
 	// otherwise why not: the error of the send, which changes nothing. Identity is
-	// zero for a device that there is nothing with yet, of those that all get one
-	// message alike (SendOptions.Shared).
+	// zero for a device that there is nothing with yet: one that is to be linked, and
+	// of those that all get one message alike (SendOptions.Shared).
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
 	// Receive sees an authentic message, of which plaintext is what
 	// Received.Plaintext is, and cannot refuse it. Note is kept and returned with

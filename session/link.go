@@ -13,6 +13,7 @@ import (
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 const (
@@ -250,7 +251,7 @@ func (t *Tx) useLink(hash []byte, to Address) error {
 	if err := t.unlisted(peer, to.Device); err != nil {
 		return err
 	}
-	if err := t.mayTransmit(to, t.d.Identity()); err != nil {
+	if err := t.mayTransmit(to, keys.IdentityKey{}); err != nil { // the device has none yet
 		return err
 	}
 	body, _, err := t.get(k)
