@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -41,7 +42,8 @@ type Gate interface {
 	// of those that all get one message alike (SendOptions.Shared).
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
 	// Receive sees an authentic message, of which plaintext is what
-	// Received.Plaintext is, and cannot refuse it. Note is kept and returned with
+	// Received.Plaintext is, and cannot refuse it. A record that is damaged, or of a
+	// newer version, has a Version and no Value here, and stays. Note is kept and returned with
 	// the message, and so are the events.
 	Receive(now time.Time, records []keystore.Record, from Address, identity keys.IdentityKey, plaintext []byte) (changes []keystore.Change, note []byte, events []Event)
 }
@@ -93,8 +95,9 @@ func (d *Device) withGateKeys(keys []keystore.Key, users []string) []keystore.Ke
 }
 
 // gateRecords are those records about a user as the gate sees them. They are
-// loaded, but for a gate that names others each time.
-func (t *Tx) gateRecords(user string) ([]keystore.Record, error) {
+// loaded, but for a gate that names others each time. With an error of what is in
+// one, all are returned, that one without a Value.
+func (t *Tx) gateRecords(user string) (_ []keystore.Record, unreadable error) {
 	keys := t.gateKeys(user)
 	out := make([]keystore.Record, len(keys))
 	for i, k := range keys {
@@ -106,12 +109,9 @@ func (t *Tx) gateRecords(user string) ([]keystore.Record, error) {
 			at = t.at(k)
 		}
 		rec, err := t.gateRecord(at)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = rec
+		out[i], unreadable = rec, cmp.Or(unreadable, err)
 	}
-	return out, nil
+	return out, unreadable
 }
 
 // relyOnGate makes the outcome depend on the records that the gate has about a
@@ -151,7 +151,7 @@ func (t *Tx) judgeReceived(r *Received) error {
 		return nil
 	}
 	recs, err := t.gateRecords(r.From.User)
-	if err != nil {
+	if recs == nil { // what cannot be read is no reason not to read the message
 		return err
 	}
 	t.relyOnGate(r.From.User)

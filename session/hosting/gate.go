@@ -173,7 +173,7 @@ func (g *Gate) Send(now time.Time, records []keystore.Record, to session.Address
 	case k.current == nil:
 		return nil
 	}
-	if e := k.current.endpoint(to.Device); e != nil && e.Controller.Hosted() && identity != e.Identity {
+	if e := k.current.endpoint(to.Device); e != nil && e.Controller.Hosted() && (identity != e.Identity || identity == k.current.Key) {
 		return ErrControllerChangedForKey
 	}
 	return nil

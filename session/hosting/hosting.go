@@ -27,6 +27,11 @@
 // controller than before is seen against the manifests held and the last 128 keys
 // of those before. Of an account there is one record, of at most three manifests and
 // those keys. A Gate remembers records as it read them, of 2 MiB as they are stored.
+//
+// Who is believed to be a device of an account can stop what is sent to it, by
+// speaking of a manifest that never comes, and who shows the first manifest of one
+// ever seen can be a stranger. Nothing is sent to anybody else for it, and
+// session.Device.Forget lets the user begin anew.
 package hosting
 
 import "errors"

@@ -12,33 +12,33 @@ import (
 	"github.com/gembok-e2ee/gembok/session/hosting"
 )
 
-// An office is where toko's first device, which has the account key, links the
+// A shopfloor is where toko's first device, which has the account key, links the
 // seventh.
-type office struct {
+type shopfloor struct {
 	*town
 	*side
 }
 
-func newOffice(t *testing.T) office {
+func newShopfloor(t *testing.T) shopfloor {
 	t.Helper()
 	w := newTown()
-	return office{w, w.add(t, at(toko, 1), deviceKey(1))}
+	return shopfloor{w, w.add(t, at(toko, 1), deviceKey(1))}
 }
 
 // states is what toko states of its first device, and of others.
-func (o office) states(t *testing.T, last *hosting.Manifest, others ...hosting.Endpoint) *hosting.Manifest {
+func (o shopfloor) states(t *testing.T, last *hosting.Manifest, others ...hosting.Endpoint) *hosting.Manifest {
 	t.Helper()
 	return signed(t, after(last, append([]hosting.Endpoint{own(1, hosting.OwnerDevice)}, others...)...), deviceKey(1))
 }
 
 // holds has the first device hold a manifest.
-func (o office) holds(t *testing.T, m *hosting.Manifest) {
+func (o shopfloor) holds(t *testing.T, m *hosting.Manifest) {
 	t.Helper()
 	require.NoError(t, o.gate.Publish(ctx, o.Device, m.Bytes()))
 }
 
 // shows has the server show a manifest, nil for none.
-func (o office) shows(m *hosting.Manifest) {
+func (o shopfloor) shows(m *hosting.Manifest) {
 	delete(o.manifests, toko)
 	if m != nil {
 		o.manifests[toko] = m.Bytes()
@@ -46,7 +46,7 @@ func (o office) shows(m *hosting.Manifest) {
 }
 
 // link has device 7 be linked, which works if want is nil.
-func (o office) link(t *testing.T, want error, name string) {
+func (o shopfloor) link(t *testing.T, want error, name string) {
 	t.Helper()
 	l, err := session.GenerateLink(at(toko, 7), o.opts)
 	require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestLinkHosted(t *testing.T) {
 		if c.Hosted() {
 			shown, held = session.ErrHosted, hosting.ErrControllerChangedForKey
 		}
-		o := newOffice(t)
+		o := newShopfloor(t)
 		m := o.states(t, nil, seventh(c))
 		o.shows(m)
 		o.link(t, shown, "shown")
@@ -95,7 +95,7 @@ func TestLinkHosted(t *testing.T) {
 // Nor does it where the manifest says that it has that key already, and leaves out
 // the device that does.
 func TestLinkHostedUnderOwnKey(t *testing.T) {
-	o := newOffice(t)
+	o := newShopfloor(t)
 	e := seventh(hosting.HostedByProvider)
 	e.Identity = deviceKey(1).Public()
 	o.holds(t, signed(t, after(nil, e), deviceKey(1)))
@@ -105,7 +105,7 @@ func TestLinkHostedUnderOwnKey(t *testing.T) {
 // An older manifest, or none, does not help a server that wants the key; that
 // another device is hosted does not stand in the way.
 func TestLinkByNewest(t *testing.T) {
-	o := newOffice(t)
+	o := newShopfloor(t)
 	m1 := o.states(t, nil)
 	m2 := o.states(t, m1, seventh(hosting.HostedByProvider))
 	m3 := o.states(t, m2, hosted(8, awan()))
@@ -133,7 +133,7 @@ func TestLinkByNewest(t *testing.T) {
 
 // With the record of the own manifest damaged nothing is linked.
 func TestLinkDamaged(t *testing.T) {
-	o := newOffice(t)
+	o := newShopfloor(t)
 	o.holds(t, o.states(t, nil))
 	require.NoError(t, o.Update(ctx, nil, func(tx *session.Tx) error {
 		return tx.Put(keystore.Key{Kind: "hosting", Owner: toko}, []byte("damaged"))

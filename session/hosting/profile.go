@@ -55,8 +55,11 @@ type known struct {
 // nothing is known of an account without a record.
 var nothing known
 
+// size is what k counts for in a memory: its stored form, and itself.
+func (k *known) size() int { return len(k.stored) + 512 }
+
 // maxMemory bounds the stored form of the records that a Gate remembers as they
-// were read, in bytes: those of some 4,000 accounts.
+// were read, in bytes: those of some 2,000 accounts.
 const maxMemory = 2 << 20
 
 // A memory has records as they were read. Each is compared with the stored form, so
@@ -107,10 +110,10 @@ func (m *memory) keep(user string, k *known) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if old := m.all[user]; old != nil {
-		m.size -= len(old.stored)
+		m.size -= old.size()
 	}
-	if m.size += len(k.stored); m.all == nil || m.size > maxMemory {
-		m.all, m.size = make(map[string]*known), len(k.stored)
+	if m.size += k.size(); m.all == nil || m.size > maxMemory {
+		m.all, m.size = make(map[string]*known), k.size()
 	}
 	m.all[user] = k
 }

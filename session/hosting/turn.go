@@ -125,8 +125,9 @@ func (t *turn) seen(own *Manifest, epoch uint64, hash [32]byte) {
 }
 
 // ownManifest takes in a manifest that somebody shows of the own account. Where
-// there is none yet, it must be an own device that shows it, which the manifest
-// lists: its address and its key are given then.
+// there is none yet, it must be a device with the own identity key that shows it,
+// which the manifest lists: its address and its key are given then. Anybody can
+// take the name of one.
 func (t *turn) ownManifest(b []byte, from *endpointID) error {
 	if len(b) == 0 {
 		return nil
@@ -199,37 +200,41 @@ func (g *Gate) Receive(now time.Time, records []keystore.Record, from session.Ad
 	t.device = from.Device
 	sender := &endpointID{from.Device, identity}
 	said := new(wire.HostingContext)
-	if c := g.content(plaintext); c != nil {
-		said = t.message(c, sender, records)
+	if c, copied := g.content(plaintext); c != nil {
+		said = t.message(c, copied, sender, records)
 	}
 	note := t.receipt(said, sender)
 	return t.changes(), note, t.events
 }
 
-// content reads what a message says, be it a copy for the own devices; nil where it
-// says nothing of hosting.
-func (g *Gate) content(plaintext []byte) *wire.Content {
+// content reads what a message says, and whether it is a copy for the own devices:
+// only one with the identity key of this one can send that. It is nil where a
+// message says nothing of hosting.
+func (g *Gate) content(plaintext []byte) (c *wire.Content, copied bool) {
 	if g.raw {
-		return nil
+		return nil, false
 	}
 	c, err := wire.ParseContent(plaintext)
 	if err == nil && c.Sync != nil {
+		copied = true
 		c, err = wire.ParseContent(c.Sync.Content)
 	}
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	return c
+	return c, copied
 }
 
 // message takes in what a message says, and returns the context of it that counts.
-func (t *turn) message(c *wire.Content, sender *endpointID, records []keystore.Record) *wire.HostingContext {
+func (t *turn) message(c *wire.Content, copied bool, sender *endpointID, records []keystore.Record) *wire.HostingContext {
 	t.timer = c.Timer
 	own := t.user == t.g.account
 	switch {
 	case len(c.Manifest) == 0:
-	case own:
+	case own && copied:
 		t.ownManifest(c.Manifest, sender) // what is wrong with it was told
+	case own:
+		t.ownManifest(c.Manifest, nil)
 	default:
 		t.manifest(c.Manifest, false)
 	}
