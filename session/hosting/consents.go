@@ -126,13 +126,11 @@ func (g *Gate) update(ctx context.Context, d *session.Device, f func(t *session.
 	return d.Update(ctx, nil, func(t *session.Tx) error { return f(t, t.Now()) })
 }
 
-// load returns what the record of a user says; the outcome depends on it.
+// load returns what the record of a user says. To look is no commit; what puts the
+// record expects it to be still so.
 func (g *Gate) load(t *session.Tx, user string) (*known, error) {
 	body, ok, err := t.Get(hostingKey(user))
 	if err != nil {
-		return nil, err
-	}
-	if err := t.Check(hostingKey(user)); err != nil {
 		return nil, err
 	}
 	rec := keystore.Record{Key: hostingKey(user)}

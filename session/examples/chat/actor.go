@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -111,4 +112,53 @@ func (a *actor) quit() (rest []event, err error) {
 		rest = append(rest, e)
 	}
 	return rest, a.cmd.Wait()
+}
+
+// expect returns what a process shows next of those kinds. News, labels and keys
+// it shows on the way, and what it says of messages that wait is kept for later.
+func (p *play) expect(a *actor, kinds ...string) (event, error) {
+	for i, e := range p.aside[a] {
+		if slices.Contains(kinds, e.Kind) {
+			p.aside[a] = slices.Delete(p.aside[a], i, i+1)
+			return e, nil
+		}
+	}
+	for {
+		e, err := a.next()
+		if err != nil || slices.Contains(kinds, e.Kind) {
+			return e, err
+		}
+		switch {
+		case e.Kind == newsEvent:
+			p.print(p.word("    %s is told: %s"), a.label, printable(e.Peer+" "+e.Text))
+		case e.Kind == labelEvent, e.Kind == hostingEvent:
+			p.shows(a, e)
+		case e.Kind == keyEvent:
+			err = p.passKey(a)
+		case p.peer == "official" && (e.Kind == asksEvent || e.Kind == noticeEvent):
+			err = p.consents(a, e)
+		case p.about.Load() && (e.Kind == asksEvent || e.Kind == heldEvent):
+			p.aside[a] = append(p.aside[a], e)
+		default:
+			return e, a.check(e, strings.Join(kinds, " or "), nil)
+		}
+		if err != nil {
+			return e, err
+		}
+	}
+}
+
+// consents lets somebody write to the official library, of whose keys nothing is
+// known.
+func (p *play) consents(a *actor, e event) error {
+	p.shows(a, e)
+	if e.Kind == noticeEvent {
+		return nil
+	}
+	return a.types("/consent yes")
+}
+
+// shows prints what a process shows, as it is.
+func (p *play) shows(a *actor, e event) {
+	p.print("    %s %s %s", a.label, p.word("sees: "), strings.ReplaceAll(below(printable(e.Text), e.Lines), "\n", "\n      "))
 }

@@ -19,6 +19,8 @@ var help = []string{
 	"/to NAME        whom the lines that follow go to",
 	"/who            identity keys, to compare by voice",
 	"/accept [NAME]  accept an identity key that has changed",
+	"/label          who holds the keys at the other end, as the relay shows it now",
+	"/consent yes|no whether you agree to write to somebody, once you are asked",
 	"/group NAME WHO...  make a group, or say anew who is in it; it is called YOU/NAME",
 	"/remove NAME WHO    remove somebody from a group of yours",
 	"/g NAME TEXT    write to a group; also /to YOU/NAME",
@@ -107,6 +109,7 @@ func (t *talk) do(ctx context.Context, line string) error {
 		t.say("that is you")
 	case command == "/to" && (validName(arg) || validGroup(arg)):
 		t.to = arg
+		return t.p.greet(ctx, arg)
 	case command == "/to":
 		return errName
 	case command == "/who":
@@ -115,6 +118,10 @@ func (t *talk) do(ctx context.Context, line string) error {
 		return t.p.accept(ctx, t.to)
 	case command == "/accept":
 		return t.p.accept(ctx, arg)
+	case command == "/label" && t.to != "":
+		return t.p.label(ctx, t.to)
+	case command == "/consent" && t.to != "" && (arg == "yes" || arg == "no"):
+		return t.p.consent(ctx, t.to, arg == "yes")
 	case command == "/number" && validName(cmp.Or(arg, t.to)):
 		return t.p.number(ctx, cmp.Or(arg, t.to))
 	case command == "/verify":

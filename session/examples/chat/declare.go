@@ -59,15 +59,23 @@ func (p *person) declare(ctx context.Context, change func([]hosting.Endpoint) ([
 	return errDiffers
 }
 
-// stated returns the newest manifest of the account, nil for none.
+// stated returns the newest manifest of the account, that of the relay or the one
+// that is held here, nil for none.
 func (p *person) stated(ctx context.Context) (*hosting.Manifest, error) {
+	held, err := p.gate.Manifest(ctx, p.own, p.me.User)
+	if err != nil {
+		return nil, err
+	}
 	signed, err := p.relay.Manifest(ctx, p.me.User)
 	if err != nil || signed == nil {
-		return nil, err
+		return held, err
 	}
 	m, err := hosting.Parse(signed)
 	if err == nil {
 		err = m.Verify(m.NotBefore)
+	}
+	if held != nil && (err != nil || m.Epoch <= held.Epoch) {
+		return held, nil // the relay started anew, or shows an old one
 	}
 	return m, err
 }
@@ -151,8 +159,15 @@ func (p *person) accountKey() (*keys.IdentityKeyPair, error) {
 	return p.own.IdentityKeyPair(), nil
 }
 
-// holds takes note of the manifest in force.
-func (p *person) holds(_ context.Context, m *hosting.Manifest) error {
+// holds takes note of the manifest in force, of which the device's messages tell.
+func (p *person) holds(ctx context.Context, m *hosting.Manifest) error {
+	held, err := p.gate.Manifest(ctx, p.own, p.me.User)
+	if err != nil {
+		return err
+	}
+	if held == nil || held.Epoch < m.Epoch {
+		err = p.gate.Publish(ctx, p.own, m.Bytes())
+	}
 	p.restate = m.NotAfter.Add(-renewBefore)
-	return nil
+	return err
 }

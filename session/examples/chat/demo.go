@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
@@ -21,18 +22,26 @@ import (
 // A play is the demo on its way: the relay, the people, and the counts.
 type play struct {
 	ctx    context.Context
-	dir    string // of the stores
-	peer   string // what Budi is
-	url    string // of the relay
+	dir    string      // of the stores
+	peer   string      // what Budi is
+	lang   string      // of the labels, and of the scenes that are about them
+	about  atomic.Bool // they are on
+	url    string      // of the relay
 	relay  *relay
 	posted chan []delivery // what the relay took in, and holds back until deliver
 
+	pair     []string             // who talk with each other
 	devices  map[string][]string  // of each person, by their labels
 	members  []string             // of the group, once there is one
 	expelled string               // who was
 	actors   map[string]*actor    // devices that are alive, by label
+	aside    map[*actor][]event   // what they showed before it was looked for
 	unread   map[string][]*parcel // in the mailboxes of those that are not
 	held     []*parcel            // late
+
+	stale   []byte // what the business said of its keys before it moved
+	waiting line   // what somebody wrote that was not sent, and its number
+	waited  int
 
 	sent, copies, read, twice, refused int
 	logged, named                      int // messages in the relay's log, and those whose sender is there, too
@@ -43,7 +52,7 @@ type play struct {
 }
 
 // demo plays the whole script on out.
-func demo(ctx context.Context, out io.Writer, peer string) error {
+func demo(ctx context.Context, out io.Writer, peer, lang string) error {
 	dir, err := os.MkdirTemp("", "gembok-chat-")
 	if err != nil {
 		return err
@@ -55,6 +64,7 @@ func demo(ctx context.Context, out io.Writer, peer string) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	p := newPlay(ctx, out, dir, peer, "http://"+l.Addr().String())
+	p.lang = lang
 	served := make(chan error, 1)
 	go func() { served <- host(ctx, l, p.relay.handler()) }()
 	defer func() {
@@ -72,7 +82,7 @@ func demo(ctx context.Context, out io.Writer, peer string) error {
 
 func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 	p := &play{
-		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []delivery, 10),
+		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []delivery, 10), pair: []string{"Ani", "Budi"},
 		devices: map[string][]string{"Ani": {"Ani"}, "Budi": {"Budi"}},
 		actors:  map[string]*actor{}, unread: map[string][]*parcel{},
 	}
@@ -107,7 +117,10 @@ func (p *play) perform() error {
 			return err
 		}
 	}
-	return nil
+	if p.peer == "official" {
+		return nil
+	}
+	return p.hosting()
 }
 
 // start starts a device's process. What it received before and did not save it
@@ -126,7 +139,7 @@ func (p *play) start(label string) error {
 			}
 		}
 	}
-	if _, err := a.expect(readyEvent); err != nil {
+	if _, err := p.expect(a, readyEvent); err != nil {
 		return err
 	}
 	for _, m := range mail {
@@ -138,7 +151,7 @@ func (p *play) start(label string) error {
 			return err
 		}
 	}
-	return a.types("/to " + other(label))
+	return a.types("/to " + p.other(label))
 }
 
 func (p *play) spawn(label string) (*actor, error) {
@@ -147,13 +160,14 @@ func (p *play) spawn(label string) (*actor, error) {
 		kind = p.peer
 	}
 	store := filepath.Join(p.dir, strings.ReplaceAll(label, "/", "-"))
-	a, err := startActor(p.ctx, label, "-relay", p.url, "-store", store, "-peer", kind)
+	flags := append([]string{"-relay", p.url, "-store", store, "-peer", kind, "-lang", p.lang}, roles[label]...)
+	a, err := startActor(p.ctx, label, flags...)
 	if err != nil {
 		return nil, err
 	}
 	p.actors[label] = a
 	if p.unread[label] == nil {
-		p.print("\n%s (%s) is process %d.", label, kind, a.cmd.Process.Pid)
+		p.print(p.word("\n%s (%s) is process %d."), label, kind, a.cmd.Process.Pid)
 	} else {
 		p.print("\n%s starts again, as process %d.", label, a.cmd.Process.Pid)
 	}
@@ -190,15 +204,25 @@ func (p *play) act(l line) error {
 // say lets a person type something that sends a line, and the relay do with it what
 // the script says.
 func (p *play) say(l line, typed string) error {
+	if err := p.utter(l, typed); err != nil {
+		return err
+	}
+	return p.carry(l, p.sent)
+}
+
+// utter lets a person type something that is to send a line.
+func (p *play) utter(l line, typed string) error {
 	p.sent++
-	verb := "writes"
+	verb := p.word("writes")
 	if l.fate == gathers || l.fate == expels {
 		verb = "says who is in the group"
 	}
 	p.print("\n%2d  %s %s: %s", p.sent, l.from, verb, printable(l.text))
-	if err := p.actors[l.from].types(typed); err != nil {
-		return err
-	}
+	return p.actors[l.from].types(typed)
+}
+
+// carry is what the relay does with a line, of that number, once its writer sends it.
+func (p *play) carry(l line, number int) error {
 	if _, err := p.expect(p.actors[l.from], sentEvent); err != nil {
 		return err
 	}
@@ -210,7 +234,7 @@ func (p *play) say(l line, typed string) error {
 		mail = append(mail, <-p.posted...)
 	}
 	var main *parcel
-	for _, m := range p.parcels(l, mail) {
+	for _, m := range p.parcels(l, number, mail) {
 		if main == nil && owner(m.from) != owner(m.to) {
 			main = m
 		} else {
@@ -218,16 +242,16 @@ func (p *play) say(l line, typed string) error {
 		}
 	}
 	if main == nil {
-		return fmt.Errorf("number %d is for nobody", p.sent)
+		return fmt.Errorf("number %d is for nobody", number)
 	}
 	return errors.Join(err, p.happen(main, l.fate), p.pass())
 }
 
 // parcels are the copies of a line, which are for all devices of both people but
 // the one that wrote it.
-func (p *play) parcels(l line, mail []delivery) (out []*parcel) {
-	m := parcel{number: p.sent, from: l.from, text: l.text, told: l.fate == gathers || l.fate == expels}
-	readers := slices.Concat(p.devices["Ani"], p.devices["Budi"])
+func (p *play) parcels(l line, number int, mail []delivery) (out []*parcel) {
+	m := parcel{number: number, from: l.from, text: l.text, told: l.fate == gathers || l.fate == expels}
+	readers := slices.Concat(p.devices[p.pair[0]], p.devices[p.pair[1]])
 	if p.members != nil {
 		m.group, readers = family, slices.Clone(p.members)
 	}
@@ -251,25 +275,6 @@ func (p *play) take() ([]delivery, error) {
 		return mail, nil
 	case <-time.After(patience):
 		return nil, errors.New("the relay gets nothing")
-	}
-}
-
-// expect returns what a process shows next of that kind. News it shows on the
-// way.
-func (p *play) expect(a *actor, kind string) (event, error) {
-	for {
-		e, err := a.next()
-		if err == nil && e.Kind == newsEvent {
-			p.print("    %s is told: %s", a.label, printable(e.Peer+" "+e.Text))
-			continue
-		}
-		if err == nil && e.Kind == keyEvent {
-			if err := p.passKey(a); err != nil {
-				return e, err
-			}
-			continue
-		}
-		return e, a.check(e, kind, err)
 	}
 }
 
@@ -342,13 +347,13 @@ func (p *play) kill(m *parcel) error {
 	if err := a.types("/crash"); err != nil {
 		return err
 	}
-	if _, err := a.expect(noticeEvent); err != nil {
+	if _, err := p.expect(a, noticeEvent); err != nil {
 		return err
 	}
 	if err := p.put(m); err != nil {
 		return err
 	}
-	if _, err := a.expect(diedEvent); err != nil {
+	if _, err := p.expect(a, diedEvent); err != nil {
 		return err
 	}
 	delete(p.actors, m.to)
@@ -371,7 +376,7 @@ func (p *play) hear(a *actor, m *parcel, kind string) error {
 func (p *play) count(m *parcel, e event) {
 	peer := owner(m.from)
 	if m.kind() == syncEvent {
-		peer = other(m.from)
+		peer = p.other(m.from)
 	}
 	switch {
 	case e.Kind == askedEvent && !m.forged:
@@ -392,7 +397,7 @@ func (p *play) count(m *parcel, e event) {
 		m.read = true
 		p.read++
 		verb := map[string]string{readEvent: "reads: ", syncEvent: "shows, too: ", groupEvent: "is told who is in the group: "}[e.Kind]
-		p.print("    %s %s %s", m.to, verb, printable(e.Text))
+		p.print("    %s %s %s", m.to, p.word(verb), printable(e.Text))
 	}
 }
 

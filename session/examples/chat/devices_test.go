@@ -9,6 +9,7 @@ import (
 
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/hosting"
 )
 
 // linked links a second device of p, as its owner does: by the code that it
@@ -21,15 +22,16 @@ func (p *testPerson) linked(t *testing.T, url string) *testPerson {
 	w, store := make(watch, 1000), keystore.NewMemory()
 	second := session.Address{User: p.me.User, Device: 2}
 	var d *session.Device
+	gate := hosting.NewGate(second.User, nil)
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		d, err = openDevice(t.Context(), store, second, &role{}, c, w)
+		d, err = openDevice(t.Context(), store, second, &role{}, settings(c, gate), c, w)
 		done <- err
 	}()
 	require.NoError(t, p.link(t.Context(), w.next(t, linkEvent).Text))
 	require.NoError(t, <-done)
-	return &testPerson{newPerson(second, d, store, c, w), w, store}
+	return &testPerson{newPerson(second, d, gate, store, c, w), w, store}
 }
 
 // receives reads the mailbox, and what is shown of it is of those kinds.

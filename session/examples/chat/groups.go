@@ -144,6 +144,7 @@ func (p *person) hear(ctx context.Context, mail string, r *session.Received, b *
 		if _, err := p.notes.store.Commit(ctx, change); err != nil {
 			return err
 		}
+		_ = p.device.Refresh(ctx, usersOf(b.Members)...) // who holds their keys; what is not heard now, is later
 	}
 	if shown.Kind == groupEvent || mail != "" {
 		p.screen.show(shown)

@@ -201,7 +201,7 @@ func TestGroupIdentityChange(t *testing.T) {
 	budi = newTestPerson(t, budi1, r.url, keystore.NewMemory())
 	budi.arrives(t)
 	budi.sends(t, "ani", "a new phone")
-	ani.receives(t, changedEvent, readEvent)
+	ani.receives(t, changedEvent, hostingEvent, readEvent)
 	require.ErrorContains(t, ani.write(t.Context(), testFamily, "two"), "not sent")
 
 	ani = newTestPerson(t, ani1, r.url, ani.store) // has not shown it

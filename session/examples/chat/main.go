@@ -2,6 +2,7 @@
 //
 //	go run ./session/examples/chat
 //	go run ./session/examples/chat -peer official
+//	go run ./session/examples/chat -lang id
 //
 // A relay is started on this machine, and two people as two processes, each
 // with its store in a file. They talk through the relay, which delivers late,
@@ -17,6 +18,10 @@
 //     second device is removed, and gets nothing any more.
 //   - A third person comes, and there is a group, until one is removed from it, who
 //     cannot read what follows, handed a copy or not.
+//   - A business comes, with keys on its own server, which everybody who writes to it
+//     is shown, and moves to a provider in mid-conversation. The relay leaves that out,
+//     and then shows what was so before; both are seen, and nothing is sent. Then it
+//     is said who would read it, and what was written waits for a yes.
 //
 // The last line counts the messages sent, their copies for devices, and how many of
 // these were read, lost, read twice, and refused as forged, or as a copy of what is
@@ -25,7 +30,9 @@
 //
 // With -peer official the second person is the official library (package
 // internal/interop says how to install it), which seals and opens envelopes, too. It
-// is in no group here, and there is no third person then.
+// is in no group here, and there is no third person and no business then. It says
+// nothing of who has its keys, so that Ani is asked once whether she writes all the
+// same. With -lang id all that is said of who holds the keys is in Indonesian.
 //
 // The same programs are there to chat with:
 //
@@ -33,6 +40,8 @@
 //	go run ./session/examples/chat -as ani -store ~/ani.store
 //	go run ./session/examples/chat -as ani -device 2 -store ~/ani-2.store
 //	go run ./session/examples/chat -as budi -store ~/budi.store
+//	go run ./session/examples/chat -as toko -store ~/toko.store -business
+//	go run ./session/examples/chat -as toko -store ~/awan.store -device 2 -provider "PT Awan" -domain awan.example
 //
 // To read it, begin at outbox.go: it has what an app does with a Device to send
 // to all devices of somebody. person.go is what it does to receive, and of the
@@ -44,11 +53,17 @@
 //	safety.go   how two people make sure that nobody is in between
 //	files.go    how a file is sent
 //	link.go     how a second device is linked
+//	label.go    what is shown of who holds the keys at the other end
+//	consent.go  what is asked before anything is sent there
+//	declare.go  how an account says who holds its keys
+//	move.go     how a business moves to a provider; role.go, who is what
+//	words.go    what is said of all that, in two languages
 //	body.go     what is in a message
 //	client.go   how a Device asks a server for devices and their keys
 //
-// relay.go, directory.go, postoffice.go, mailbox.go, certify.go, blobs.go and
-// board.go are that server; demo.go, scenes.go, parcel.go and script.go the play.
+// relay.go, directory.go, register.go, postoffice.go, mailbox.go, certify.go, blobs.go
+// and board.go are that server; demo.go, scenes.go, hostscenes.go, parcel.go and
+// script.go the play.
 package main
 
 import (
@@ -117,7 +132,7 @@ func run(ctx context.Context, args []string) error {
 		return errUsage
 	}
 	if o.as == "" {
-		return demo(ctx, os.Stdout, o.peer)
+		return demo(ctx, os.Stdout, o.peer, o.lang)
 	}
 	return chat(ctx, o, os.Stdin, os.Stdout)
 }
@@ -176,7 +191,7 @@ func (o *options) open(ctx context.Context, me session.Address, relay *client, s
 		if err != nil {
 			return nil, nil, err
 		}
-		return newPerson(me, d, keystore.NewMemory(), relay, s), d.close, nil
+		return newPerson(me, d, nil, keystore.NewMemory(), relay, s), d.close, nil
 	}
 	if o.store == "" {
 		return nil, nil, errors.New("-as wants a file for -store")

@@ -83,22 +83,27 @@ func (x *note) body() *body {
 	return b
 }
 
-// saveRead saves a message that was received, and reports whether it is new. Its
-// sender and the name that the sender gave it name it: the same message, sent
-// again because it could not be read, may come twice in different ciphertexts.
-func (n *notebook) saveRead(ctx context.Context, r *session.Received, b *body) (x *note, isNew bool, err error) {
-	x = &note{ID: r.From.User + " " + b.ID, At: r.ReceivedAt, Peer: nameOf(r.From.User), Text: b.Text, File: b.File}
+// noteOf is the note of a message that was received. Its sender and the name that
+// the sender gave it name it: the same message, sent again because it could not be
+// read, may come twice in different ciphertexts.
+func noteOf(r *session.Received, b *body) *note {
+	x := &note{ID: r.From.User + " " + b.ID, At: r.ReceivedAt, Peer: nameOf(r.From.User), Text: b.Text, File: b.File}
 	if to := r.Content.SyncTo; to != "" { // one's own, from another device
 		x.Peer, x.Mine = nameOf(to), true
 	}
 	if b.Group != "" {
 		x.Peer, x.From = b.Group, nameOf(r.From.User)
 	}
+	return x
+}
+
+// saveRead saves a message that was received, and reports whether it is new.
+func (n *notebook) saveRead(ctx context.Context, x *note) (isNew bool, err error) {
 	err = n.save(ctx, kindHistory, x)
 	if saved := (*keystore.ConflictError)(nil); errors.As(err, &saved) {
-		return x, false, nil
+		return false, nil
 	}
-	return x, err == nil, err
+	return err == nil, err
 }
 
 // saveSent moves a note from the outbox to the history.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/hosting"
 )
 
 // write puts a message into the outbox.
@@ -22,6 +23,9 @@ func (p *person) post(ctx context.Context, x *note) error {
 	}
 	if len(p.changedKeys(readers...)) > 0 {
 		return fmt.Errorf("not sent: %s has another identity key than before; see /who, and /accept", x.Peer)
+	}
+	if err := p.unanswered(readers...); err != nil {
+		return err
 	}
 	if err := p.notes.save(ctx, kindOutbox, x); err != nil {
 		return err
@@ -73,11 +77,11 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 		if err != nil {
 			p.explain(x.Peer, err)
 		}
-		if err != nil || len(p.changedKeys(append(slices.Clip(readers), nameOf(p.me.User))...)) > 0 {
+		if err != nil || len(p.changedKeys(append(slices.Clip(readers), nameOf(p.me.User))...)) > 0 || len(p.asked(readers...)) > 0 {
 			waits[x.Peer] = true // and nothing is encrypted meanwhile
 		}
 		if !waits[x.Peer] {
-			err := p.send(ctx, x)
+			err := p.trySend(ctx, x)
 			if ctx.Err() != nil {
 				return left, ctx.Err()
 			}
@@ -89,6 +93,35 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 		}
 	}
 	return left, nil
+}
+
+// trySend is send, once more where that helps at once, and what was heard on the way.
+func (p *person) trySend(ctx context.Context, x *note) error {
+	err := p.send(ctx, x)
+	var consent *hosting.ConsentRequiredError
+	switch {
+	case errors.As(err, &consent) && p.trusts(consent):
+		if err = p.gate.Consent(ctx, p.own, consent.Account, consent.Token, hosting.ByPolicy); err == nil {
+			err = p.send(ctx, x)
+		}
+	case errors.Is(err, hosting.ErrLabelMismatch): // of a device that is gone, perhaps
+		if err = p.refresh(ctx, x); err == nil {
+			err = p.send(ctx, x)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, p.news(ctx))
+}
+
+// refresh asks the relay anew for the devices of those whom a message is for.
+func (p *person) refresh(ctx context.Context, x *note) error {
+	readers, err := p.readers(ctx, x)
+	if err != nil {
+		return err
+	}
+	return p.device.Refresh(ctx, usersOf(readers)...)
 }
 
 // send brings one message to the relay. It is saved before every step that
@@ -154,10 +187,7 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 	if err != nil {
 		return nil, err
 	}
-	var users []string
-	for _, name := range readers {
-		users = append(users, userOf(name))
-	}
+	users := usersOf(readers)
 	if p.failed(x.Peer) { // the last time: encrypt no more for nothing
 		if err := p.device.Refresh(ctx, users...); err != nil {
 			return nil, err
@@ -267,6 +297,9 @@ func (p *person) sent(ctx context.Context, x *note, s *session.Sending) error {
 	if err := p.news(ctx); err != nil {
 		return err
 	}
+	if err := p.showLabel(ctx, x.Peer); err != nil {
+		return err
+	}
 	kind := sentEvent
 	if x.Again {
 		kind = resentEvent
@@ -285,9 +318,13 @@ func (p *person) news(ctx context.Context) error {
 		}
 		switch e.Kind {
 		case session.DeviceAdded:
-			p.screen.show(event{Kind: newsEvent, Peer: nameOf(e.Address.User), Text: fmt.Sprintf("has a new device, number %d", e.Address.Device)})
+			p.screen.show(event{Kind: newsEvent, Peer: nameOf(e.Address.User), Text: fmt.Sprintf(newDeviceText.in(p.lang), e.Address.Device)})
+		case session.LabelNotice:
+			if _, err := p.notice(&e); err != nil {
+				return err
+			}
 		case session.DeviceRemoved:
-			p.screen.show(event{Kind: newsEvent, Peer: nameOf(e.Address.User), Text: fmt.Sprintf("has no device %d any more", e.Address.Device)})
+			p.screen.show(event{Kind: newsEvent, Peer: nameOf(e.Address.User), Text: fmt.Sprintf(noDeviceText.in(p.lang), e.Address.Device)})
 		}
 		if err := p.device.AcknowledgeEvents(ctx, e); err != nil {
 			return err
@@ -300,10 +337,15 @@ func (p *person) news(ctx context.Context) error {
 func (p *person) explain(name string, err error) {
 	var untrusted *session.UntrustedIdentityError
 	var asked *session.DirectoryError
+	var consent *hosting.ConsentRequiredError
 	switch {
+	case errors.As(err, &consent):
+		p.ask(consent)
 	case !p.isNews(name, err) || err == nil:
 	case errors.As(err, &untrusted):
 		p.noteChange(untrusted.Address, untrusted.Seen)
+	case p.refusal(name, err) != "":
+		p.screen.show(event{Kind: heldEvent, Peer: name, Text: p.refusal(name, err)})
 	case errors.As(err, &asked):
 		p.screen.show(event{Kind: waitsEvent, Peer: name, Text: asked.Err.Error()})
 	default:
@@ -323,9 +365,9 @@ func (p *person) accept(ctx context.Context, name string) error {
 		}
 		p.mu.Lock()
 		delete(p.changed, a)
+		p.accepted[name] = true
 		p.mu.Unlock()
 	}
-	p.isNews(name, nil)
-	p.wake()
+	p.settle(name)
 	return nil
 }

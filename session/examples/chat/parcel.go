@@ -53,9 +53,9 @@ func owner(label string) string {
 }
 
 // other is whom somebody talks to.
-func other(label string) string {
-	if owner(label) == "Ani" {
-		return "Budi"
+func (p *play) other(label string) string {
+	if owner(label) == p.pair[0] {
+		return p.pair[1]
 	}
-	return "Ani"
+	return p.pair[0]
 }

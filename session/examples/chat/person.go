@@ -17,6 +17,7 @@ import (
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/group"
+	"github.com/gembok-e2ee/gembok/session/hosting"
 	"github.com/gembok-e2ee/gembok/session/sealed"
 	"github.com/gembok-e2ee/gembok/x3dh"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
@@ -57,6 +58,7 @@ type person struct {
 	device device
 	own    *session.Device // the device, unless it is the official library's
 	groups *group.Groups   // of it
+	gate   *hosting.Gate   // of it
 	notes  notebook
 	relay  *client
 	screen screen
@@ -74,19 +76,23 @@ type person struct {
 	open     bool       // say to the relay who writes
 	telling  sync.Mutex // held while events of the device are shown
 
-	mu      sync.Mutex
-	changed map[session.Address]keys.IdentityKey // keys that were shown and not accepted
-	said    map[string]string                    // what was shown to be wrong with the mail to a name, or with the relay ("")
+	mu        sync.Mutex
+	changed   map[session.Address]keys.IdentityKey // keys that were shown and not accepted
+	accepted  map[string]bool                      // names whose new key was
+	said      map[string]string                    // what was shown to be wrong with the mail to a name, or with the relay ("")
+	labels    map[string][]string                  // what was shown of who holds the keys in a conversation
+	questions map[string]question                  // by the name of whom they are about
 }
 
-func newPerson(me session.Address, d device, store keystore.Store, relay *client, s screen) *person {
+func newPerson(me session.Address, d device, gate *hosting.Gate, store keystore.Store, relay *client, s screen) *person {
 	p := &person{
 		me: me, device: d, siblings: fmt.Sprint(me.Device), notes: notesOf(store, me), relay: relay, screen: s,
 		kick: make(chan struct{}, 1), published: make(chan struct{}),
-		changed: map[session.Address]keys.IdentityKey{}, said: map[string]string{},
+		changed: map[session.Address]keys.IdentityKey{}, accepted: map[string]bool{}, said: map[string]string{},
+		labels: map[string][]string{}, questions: map[string]question{},
 	}
 	if own, ok := d.(*session.Device); ok {
-		p.own, p.groups = own, group.New(own, nil)
+		p.own, p.groups, p.gate = own, group.New(own, nil), gate
 	}
 	return p
 }
@@ -94,9 +100,10 @@ func newPerson(me session.Address, d device, store keystore.Store, relay *client
 // settings are the policies of a device: it asks the relay who has which
 // devices, and its messages are Content, so that one's own devices can tell what
 // another of them sent to whom. Of what was sent it keeps copies for 14 days, as
-// Options.RetryFor has it unless told otherwise, for those who cannot read it.
-func settings(relay *client) *session.Options {
-	return &session.Options{Directory: relay, Content: true}
+// Options.RetryFor has it unless told otherwise, for those who cannot read it. The
+// gate holds back what would go to a key that the user does not know about.
+func settings(relay *client, gate *hosting.Gate) *session.Options {
+	return &session.Options{Directory: relay, Content: true, Gate: gate}
 }
 
 // openPerson returns the person whose device is in store, or a new one there, who
@@ -106,11 +113,12 @@ func openPerson(ctx context.Context, store keystore.Store, me session.Address, a
 	if err != nil {
 		return nil, err
 	}
-	d, err := openDevice(ctx, store, me, &r, relay, s)
+	gate := hosting.NewGate(me.User, nil)
+	d, err := openDevice(ctx, store, me, &r, settings(relay, gate), relay, s)
 	if err != nil {
 		return nil, err
 	}
-	p := newPerson(me, d, store, relay, s)
+	p := newPerson(me, d, gate, store, relay, s)
 	p.role = r
 	return p, nil
 }
@@ -118,8 +126,8 @@ func openPerson(ctx context.Context, store keystore.Store, me session.Address, a
 // openDevice returns the device in store. The first time, the first device of
 // someone is a new account; a further one is linked to it, unless a provider
 // operates it, to which no key of somebody else's goes.
-func openDevice(ctx context.Context, store keystore.Store, me session.Address, r *role, relay *client, s screen) (*session.Device, error) {
-	d, err := session.Open(ctx, store, me, settings(relay))
+func openDevice(ctx context.Context, store keystore.Store, me session.Address, r *role, o *session.Options, relay *client, s screen) (*session.Device, error) {
+	d, err := session.Open(ctx, store, me, o)
 	if !errors.Is(err, session.ErrNoDevice) {
 		return d, err
 	}
@@ -129,7 +137,7 @@ func openDevice(ctx context.Context, store keystore.Store, me session.Address, r
 			return nil, err
 		}
 	}
-	return session.Create(ctx, store, account, settings(relay))
+	return session.Create(ctx, store, account, o)
 }
 
 // run receives and sends until ctx ends.
@@ -335,14 +343,13 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 	if b.Members != nil {
 		return p.hear(ctx, mail, r, b)
 	}
-	x, isNew, err := p.notes.saveRead(ctx, r, b)
-	if err != nil {
+	x := noteOf(r, b)
+	if err := p.foretell(ctx, r, x); err != nil {
 		return err
 	}
-	for _, e := range r.Events {
-		if e.Kind == session.IdentityChanged {
-			p.noteChange(e.Address, e.Seen)
-		}
+	isNew, err := p.notes.saveRead(ctx, x)
+	if err != nil {
+		return err
 	}
 	shown := event{Kind: readEvent, Peer: x.Peer, Mail: mail, Text: b.says(), Unaccepted: !r.Accepted}
 	if b.Group != "" {
@@ -363,6 +370,23 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 		p.screen.show(shown)
 	}
 	return p.device.Acknowledge(ctx, r)
+}
+
+// foretell shows what is to be known of a message before it is read: whether its
+// sender has another key than before, and who holds the keys in that conversation.
+func (p *person) foretell(ctx context.Context, r *session.Received, x *note) error {
+	for _, e := range r.Events {
+		if e.Kind == session.IdentityChanged {
+			p.noteChange(e.Address, e.Seen)
+		}
+	}
+	if err := p.notices(ctx, r); err != nil {
+		return err
+	}
+	if x.Mine { // nothing may be known here yet
+		return p.greet(ctx, x.Peer)
+	}
+	return p.showLabel(ctx, x.Peer)
 }
 
 // noteChange shows that somebody has another identity key than before.

@@ -28,16 +28,16 @@ func (p *play) link(label string) error {
 	if err := first.types("/link " + e.Text); err != nil {
 		return err
 	}
-	if _, err := a.expect(readyEvent); err != nil {
+	if _, err := p.expect(a, readyEvent); err != nil {
 		return err
 	}
-	e, err = first.expect(newsEvent)
+	e, err = p.expect(first, newsEvent)
 	if err != nil {
 		return err
 	}
 	p.print("    %s is told: %s", label, printable(e.Peer+" "+e.Text))
 	p.devices[label] = append(p.devices[label], second)
-	return a.types("/to " + other(label))
+	return a.types("/to " + p.other(label))
 }
 
 // remove removes the second device of a person by the first. It stays there, to
@@ -146,8 +146,8 @@ func (p *play) leak(m *parcel) error {
 // compare lets two people compare their safety numbers: each shows it, and gives
 // what the other shows to his own app.
 func (p *play) compare(label string) error {
-	p.print("\n%s and %s compare their safety numbers.", label, other(label))
-	both := []string{label, other(label)}
+	p.print("\n%s and %s compare their safety numbers.", label, p.other(label))
+	both := []string{label, p.other(label)}
 	var shown [2]event
 	for i, name := range both {
 		if err := p.actors[name].types("/number " + both[1-i]); err != nil {
@@ -193,7 +193,7 @@ func (p *play) picture(l line) error {
 	if err := p.say(l, "/picture "+sent); err != nil {
 		return err
 	}
-	reader := p.actors[other(l.from)]
+	reader := p.actors[p.other(l.from)]
 	if err := reader.types("/save " + saved); err != nil {
 		return err
 	}

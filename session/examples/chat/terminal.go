@@ -26,6 +26,10 @@ const (
 	newsEvent     = "news"     // somebody has another device, or one less
 	linkEvent     = "link"     // this new device waits to be linked
 	offerEvent    = "offer"    // this device of a provider waits for the business to take it
+	labelEvent    = "label"    // who holds the keys at the other end
+	hostingEvent  = "hosting"  // that changed, or what is said of it is not true
+	asksEvent     = "asks"     // nothing is sent before the answer
+	heldEvent     = "held"     // messages are not sent, because of who holds the keys, or may
 	removedEvent  = "removed"  // this device was removed
 	troubleEvent  = "trouble"  // something else went wrong
 	noticeEvent   = "notice"   // the answer to a command
@@ -38,14 +42,15 @@ const (
 
 // An event is something for the person to see. Peer and Text come from outside.
 type event struct {
-	Kind       string `json:"kind"`
-	Peer       string `json:"peer,omitempty"`
-	Group      string `json:"group,omitempty"`    // in which it was said
-	Outsider   bool   `json:"outsider,omitempty"` // by one who is not in it, as far as is known here
-	Mail       string `json:"mail,omitempty"`     // the ID of an envelope
-	Text       string `json:"text,omitempty"`
-	Code       []byte `json:"code,omitempty"`       // of a safety number, for the other side to scan
-	Unaccepted bool   `json:"unaccepted,omitempty"` // the sender's identity key
+	Kind       string   `json:"kind"`
+	Peer       string   `json:"peer,omitempty"`
+	Group      string   `json:"group,omitempty"`    // in which it was said
+	Outsider   bool     `json:"outsider,omitempty"` // by one who is not in it, as far as is known here
+	Mail       string   `json:"mail,omitempty"`     // the ID of an envelope
+	Text       string   `json:"text,omitempty"`
+	Lines      []string `json:"lines,omitempty"`      // below the text
+	Code       []byte   `json:"code,omitempty"`       // of a safety number, for the other side to scan
+	Unaccepted bool     `json:"unaccepted,omitempty"` // the sender's identity key
 }
 
 // A screen shows events, from several goroutines.
@@ -105,6 +110,10 @@ func (e *event) line() string {
 		return "waiting for the business whose account this is for; there, type\n/move " + text
 	case removedEvent:
 		return "! this device was removed by another one; it gets nothing any more"
+	case labelEvent:
+		return below(text, e.Lines)
+	case hostingEvent, asksEvent, heldEvent:
+		return "! " + below(text, e.Lines)
 	case waitsEvent:
 		return "! messages to " + peer + " wait: " + text
 	case changedEvent:
@@ -126,6 +135,14 @@ func (e *event) line() string {
 		return text
 	}
 	return ""
+}
+
+// below puts lines below a heading.
+func below(heading string, lines []string) string {
+	for _, line := range lines {
+		heading += "\n    " + printable(line)
+	}
+	return heading
 }
 
 func (t *terminal) show(e event) {

@@ -52,8 +52,8 @@ func FuzzPrintable(f *testing.F) {
 func TestEventLines(t *testing.T) {
 	const bad = "\x1b[31m\u202e\r"
 	for _, kind := range []string{readyEvent, readEvent, againEvent, refusedEvent, askedEvent, syncEvent, resentEvent, sentEvent,
-		waitsEvent, changedEvent, newsEvent, linkEvent, offerEvent, numberEvent, verifiedEvent, groupEvent, keyEvent, removedEvent, troubleEvent, noticeEvent, diedEvent} {
-		e := event{Kind: kind, Peer: bad, Text: bad, Group: bad, Outsider: true, Unaccepted: true}
+		waitsEvent, changedEvent, newsEvent, linkEvent, offerEvent, labelEvent, hostingEvent, asksEvent, heldEvent, numberEvent, verifiedEvent, groupEvent, keyEvent, removedEvent, troubleEvent, noticeEvent, diedEvent} {
+		e := event{Kind: kind, Peer: bad, Text: bad, Group: bad, Lines: []string{bad}, Outsider: true, Unaccepted: true}
 		require.False(t, strings.ContainsAny(e.line(), "\x1b\u202e\r"), kind)
 	}
 }

@@ -12,4 +12,84 @@ func (t text) in(lang string) string {
 	return t.en
 }
 
-var movedText = text{"%s (%s) has the keys of this account from now on", "sejak kini %s (%s) memegang kunci akun ini"}
+// What a person sees.
+var (
+	labelText = text{"who holds the key, in the chat with %s:", "siapa yang memegang kunci, dalam percakapan dengan %s:"}
+
+	changeText = text{"who holds the key of %s has changed. New:", "pemegang kunci %s berubah. Yang baru:"}
+	fewerText  = text{"who holds the key of %s has changed. No more:", "pemegang kunci %s berubah. Tidak lagi:"}
+
+	askText     = text{"not sent to %s yet: first say whether you agree to what is new.", "belum dikirim kepada %s: nyatakan dahulu apakah Anda setuju dengan yang baru ini."}
+	answerText  = text{"/consent yes sends it, /consent no does not", "/consent yes mengirimnya, /consent no tidak"}
+	openText    = text{"not sent: %s waits for your answer; /consent yes or /consent no", "tidak dikirim: %s menunggu jawaban Anda; /consent yes atau /consent no"}
+	refusedText = text{"not sent: you did not agree to write to %s; /consent yes if you do now", "tidak dikirim: Anda tidak setuju untuk menulis kepada %s; /consent yes jika kini setuju"}
+	yesText     = text{"you agree to write to %s", "Anda setuju untuk menulis kepada %s"}
+	noText      = text{"you do not agree; nothing is sent to %s", "Anda tidak setuju; tidak ada yang dikirim kepada %s"}
+	nothingText = text{"there is no question about %s", "tidak ada pertanyaan tentang %s"}
+
+	unshownText  = text{"not sent: the relay does not show who holds the key that it hands out for %s", "tidak dikirim: relay tidak menunjukkan siapa yang memegang kunci yang diberikannya untuk %s"}
+	strippedText = text{"the relay leaves out who holds the key of %s, which it has said before. That stays as it was.",
+		"relay tidak menyertakan siapa yang memegang kunci %s, padahal pernah dinyatakan. Yang dinyatakan itu tetap berlaku."}
+	staleText = text{"what the relay shows of %s is an old statement of who holds the key. The newer one stays.",
+		"yang ditunjukkan relay tentang %s adalah pernyataan lama tentang pemegang kunci. Yang lebih baru tetap berlaku."}
+	awaitedText = text{"%s speaks of a newer statement of who holds the key, which has not arrived. Nothing is sent before it does.",
+		"%s menyebut pernyataan yang lebih baru tentang pemegang kunci, yang belum sampai. Tidak ada yang dikirim sebelum itu."}
+	mismatchText = text{"the key that the relay shows of %s is none that it has stated to be its own. Nothing is sent to that key.",
+		"kunci %s yang ditunjukkan relay tidak termasuk kunci yang dinyatakannya. Tidak ada yang dikirim ke kunci itu."}
+	contradictText = text{"there are two statements of who holds the key of %s, and they contradict each other. Nothing is sent.",
+		"ada dua pernyataan tentang pemegang kunci %s, dan keduanya bertentangan. Tidak ada yang dikirim."}
+	strangerText = text{"another key than before signs for %s: a new account, or somebody else. Nothing is sent.",
+		"kunci lain daripada sebelumnya menandatangani untuk %s: akun baru, atau orang lain. Tidak ada yang dikirim."}
+	unfitText    = text{"what %s writes does not fit what it has stated of who holds the key", "yang ditulis %s tidak cocok dengan pernyataannya tentang pemegang kunci"}
+	newerOwnText = text{"%s has seen a newer statement of who holds your keys than this device has made; is it running on an old copy?",
+		"%s telah melihat pernyataan tentang pemegang kunci Anda yang lebih baru daripada milik perangkat ini; apakah datanya salinan lama?"}
+	otherOwnText = text{"%s has seen another statement of who holds your keys than yours: somebody else makes them, or that is not true.",
+		"%s telah melihat pernyataan lain tentang pemegang kunci Anda: orang lain membuatnya, atau itu tidak benar."}
+	untrueText = text{"what the relay shows of who holds the key of %s is not to be believed: %v",
+		"yang ditunjukkan relay tentang pemegang kunci %s tidak dapat dipercaya: %v"}
+	newDeviceText = text{"has a new device, number %d", "punya perangkat baru, nomor %d"}
+	noDeviceText  = text{"has no device %d any more", "tidak lagi punya perangkat %d"}
+	movedText     = text{"%s (%s) has the keys of this account from now on", "mulai kini %s (%s) memegang kunci akun ini"}
+)
+
+// What the play says.
+var (
+	opensScene = text{"A business comes, Toko. Its keys are on a server of its own, and it says so, signed.",
+		"Sebuah usaha datang, Toko. Kuncinya ada di server miliknya sendiri, dan itu dinyatakannya dengan tanda tangan."}
+	movesScene = text{"Toko has a provider answer for it from now on. Its key does not move: the provider makes a device with another one, and Toko takes that offer.",
+		"Mulai kini penyedia menjawab untuk Toko. Kuncinya tidak berpindah: penyedia membuat perangkat dengan kunci lain, dan Toko menerima tawaran itu."}
+	stripsScene = text{"The relay hides that: it hands out the new key, and leaves out who holds it.",
+		"Relay menyembunyikannya: ia memberikan kunci baru, tanpa menyertakan siapa pemegangnya."}
+	replaysScene = text{"Then the relay hands out what Toko said before it moved. The new key is not in there.",
+		"Lalu relay memberikan pernyataan Toko dari sebelum pindah. Kunci baru tidak ada di dalamnya."}
+	tellsScene = text{"Toko writes. What it writes brings along who holds the key now, which the relay cannot take out.",
+		"Toko menulis. Pesannya membawa pernyataan tentang pemegang kunci sekarang, yang tidak dapat dibuang relay."}
+	staleScene = text{"The relay still hands out the old statement. Now it is known to be one.",
+		"Relay masih memberikan pernyataan lama. Kini ketahuan bahwa itu pernyataan lama."}
+	declinesScene = text{"The relay gives up. Ani does not agree, and that stays so.", "Relay menyerah. Ani tidak setuju, dan itu tetap berlaku."}
+	agreesScene   = text{"Ani thinks again, and agrees. What she wrote goes out.", "Ani berpikir lagi, lalu setuju. Yang ditulisnya terkirim."}
+
+	buyLine    = text{"Do you have mangoes today?", "Hari ini ada mangga?"}
+	sellLine   = text{"Two kilos, the yellow ones.", "Ada dua kilo, yang kuning."}
+	bothLine   = text{"I take both.", "Saya ambil semuanya."}
+	movedLine  = text{"Dear customer, PT Awan Teduh answers for us now.", "Pelanggan yang terhormat, kini PT Awan Teduh menjawab untuk kami."}
+	thanksLine = text{"Thank you! They are packed.", "Terima kasih! Sudah dibungkus."}
+)
+
+// Words that the play has for what happens again and again.
+var playWords = map[string]string{
+	"\n%s (%s) is process %d.": "\n%s (%s) adalah proses %d.",
+	"    %s is told: %s":       "    %s diberi tahu: %s",
+	"writes":                   "menulis",
+	"reads: ":                  "membaca: ",
+	"sees: ":                   "melihat: ",
+	"types: ":                  "mengetik: ",
+}
+
+// word is one of these in the language of the labels, in the scenes about those.
+func (p *play) word(en string) string {
+	if id, ok := playWords[en]; ok && p.about.Load() && p.lang == "id" {
+		return id
+	}
+	return en
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gembok-e2ee/gembok/session/hosting"
+)
+
+// A question is what a person is asked before anything is sent to an account, until
+// it is answered with yes.
+type question struct {
+	*hosting.ConsentRequiredError
+	declined bool
+}
+
+// ask shows what a person is asked, unless it was shown. What was written waits.
+func (p *person) ask(e *hosting.ConsentRequiredError) {
+	name := nameOf(e.Account)
+	p.mu.Lock()
+	old, known := p.questions[name]
+	p.questions[name] = question{e, e.State == "DECLINED"}
+	p.mu.Unlock()
+	if known && old.Token == e.Token {
+		return
+	}
+	if e.State == "DECLINED" {
+		p.say(heldEvent, name, refusedText, nil)
+		return
+	}
+	lines := e.Diff.Wider.Lines(p.lang)
+	if e.From == e.To { // there is nothing new: nothing is known, or it is out of date
+		l := hosting.Label{State: e.State}
+		lines = l.Lines(p.lang)
+	}
+	p.say(asksEvent, name, askText, append(lines, answerText.in(p.lang)))
+}
+
+// asked returns the questions that are open about people, by name.
+func (p *person) asked(names ...string) map[string]question {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[string]question{}
+	for _, name := range names {
+		if q, ok := p.questions[name]; ok {
+			out[name] = q
+		}
+	}
+	return out
+}
+
+// settle forgets a question: what waits is tried again, and may lead to another.
+func (p *person) settle(name string) {
+	p.mu.Lock()
+	delete(p.questions, name)
+	p.mu.Unlock()
+	p.isNews(name, nil)
+	p.wake()
+}
+
+// unanswered says why nothing is written to people, nil if nothing is asked.
+func (p *person) unanswered(names ...string) error {
+	for name, q := range p.asked(names...) {
+		t := openText
+		if q.declined {
+			t = refusedText
+		}
+		return fmt.Errorf(t.in(p.lang), name)
+	}
+	return nil
+}
+
+// consent answers what was asked about those in a conversation. The answer fits the
+// question that was shown, and no other: should there be something newer to agree
+// to by now, that is asked.
+func (p *person) consent(ctx context.Context, name string, yes bool) error {
+	readers, err := p.readers(ctx, &note{Peer: name})
+	if err != nil {
+		return err
+	}
+	open := p.asked(readers...)
+	if len(open) == 0 {
+		return fmt.Errorf(nothingText.in(p.lang), name)
+	}
+	for reader, q := range open {
+		if err := p.reply(ctx, reader, q, yes); err != nil {
+			return err
+		}
+	}
+	if err := p.showLabel(ctx, name); err != nil {
+		return err
+	}
+	if yes {
+		for reader := range open {
+			p.settle(reader)
+		}
+	}
+	return nil
+}
+
+// reply answers one question.
+func (p *person) reply(ctx context.Context, name string, q question, yes bool) error {
+	answer, t := hosting.No, noText
+	if yes {
+		answer, t = hosting.Yes, yesText
+	}
+	err := p.gate.Consent(ctx, p.own, q.Account, q.Token, answer)
+	switch {
+	case errors.Is(err, hosting.ErrLabelStale), errors.Is(err, hosting.ErrManifestExpired):
+		p.settle(name) // and asked anew
+		return nil
+	case err != nil:
+		return err
+	}
+	p.mu.Lock()
+	p.questions[name] = question{q.ConsentRequiredError, !yes}
+	p.mu.Unlock()
+	p.say(noticeEvent, name, t, nil)
+	return nil
+}
+
+// trusts reports whether what is asked was answered before: that somebody whose
+// new identity key was accepted signs with another account key than before, which
+// a person's identity key is.
+func (p *person) trusts(e *hosting.ConsentRequiredError) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return e.Diff.KeyChanged && len(e.Diff.Wider.Lines("en")) == 0 && p.accepted[nameOf(e.Account)]
+}

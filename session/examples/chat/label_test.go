@@ -1,0 +1,192 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// shows makes the relay hand that out of what the business says of its keys.
+func (r *testRelay) shows(of func(newest []byte) []byte) {
+	r.register.mu.Lock()
+	defer r.register.mu.Unlock()
+	r.register.shows = func(user string, newest []byte) []byte {
+		if user == toko1.User {
+			return of(newest)
+		}
+		return newest
+	}
+}
+
+func leftOut([]byte) []byte { return nil }
+
+// awaits lets p try to send what is in the outbox, which does not go, and returns
+// what is shown then, of a kind.
+func (p *testPerson) awaits(t *testing.T, kind string) event {
+	t.Helper()
+	left, err := p.sendSome(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, left)
+	return p.until(t, kind)
+}
+
+// said is all that an event says.
+func said(e event) string { return below(e.Text, e.Lines) }
+
+// customers are somebody who has bought from a business on its own server, and the
+// provider's device to which that has moved.
+func customers(t *testing.T) (r *testRelay, ani, awan *testPerson, stale []byte) {
+	r, ani, budi := twoPeople(t)
+	budi.arrives(t)
+	ani.sends(t, "budi", "anything from the shop?")
+	toko, awan := aBusiness(t, r)
+	require.NoError(t, ani.write(t.Context(), "toko", "one"))
+	left, err := ani.sendSome(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, left, "a business on its own server needs no consent")
+	require.Contains(t, said(ani.until(t, labelEvent)), "held by that business, on its own server.")
+	toko.hears(t, readEvent, "one")
+	stale = r.register.signed(toko1.User)
+	toko.movesTo(t, awan)
+	return r, ani, awan, stale
+}
+
+// A relay that leaves a label out, or hands out the one before, deceives nobody: it
+// is seen, and nothing is sent to a key that no label lists.
+func TestLabelStrippedAndReplayed(t *testing.T) {
+	r, ani, awan, stale := customers(t)
+	ani.drained()
+	r.shows(leftOut)
+	require.NoError(t, ani.write(t.Context(), "toko", "two"))
+	require.Contains(t, ani.awaits(t, heldEvent).Text, "does not show who holds the key that it hands out")
+	require.NoError(t, ani.label(t.Context(), "toko"))
+	require.Contains(t, ani.until(t, hostingEvent).Text, "the relay leaves out who holds the key of toko")
+	require.Contains(t, said(ani.next(t, labelEvent)), "on its own server.", "what was known stays")
+
+	r.shows(func([]byte) []byte { return stale })
+	require.NoError(t, ani.label(t.Context(), "toko"))
+	require.Contains(t, said(ani.until(t, labelEvent)), "on its own server.")
+	require.Contains(t, ani.awaits(t, heldEvent).Text, "none that it has stated")
+	require.Empty(t, r.relay.mail.boxes[toko2].mail, "nothing is sent under a false label")
+
+	// What the business itself writes says it.
+	require.NoError(t, awan.write(t.Context(), "ani", "we have moved"))
+	require.NoError(t, ani.receiveSome(t.Context()))
+	require.Contains(t, said(ani.until(t, hostingEvent)), "PT Awan Teduh (awanteduh.example), a third party, which can read this chat.")
+	require.Contains(t, said(ani.next(t, labelEvent)), "Nothing is sent before you agree.")
+	require.Equal(t, "we have moved", ani.next(t, readEvent).Text)
+	require.NoError(t, ani.label(t.Context(), "toko"))
+	require.Contains(t, ani.until(t, hostingEvent).Text, "is an old statement")
+	require.Contains(t, said(ani.awaits(t, asksEvent)), "PT Awan Teduh")
+	require.Empty(t, r.relay.mail.boxes[toko2].mail)
+}
+
+// A no stays a no, also in the next process, until there is a yes; then goes what
+// was written.
+func TestConsent(t *testing.T) {
+	_, ani, awan, _ := customers(t)
+	ani.drained()
+	require.ErrorContains(t, ani.consent(t.Context(), "toko", true), "no question")
+	require.NoError(t, ani.write(t.Context(), "toko", "two"))
+	asked := ani.awaits(t, asksEvent)
+	require.Contains(t, said(asked), "Read by an AI model.")
+	require.NotContains(t, said(asked), "Used for the service.", "which is nothing new")
+	require.ErrorContains(t, ani.write(t.Context(), "toko", "three"), "waits for your answer")
+
+	require.NoError(t, ani.consent(t.Context(), "toko", false))
+	ani.next(t, noticeEvent)
+	require.Contains(t, said(ani.next(t, labelEvent)), "You did not agree.")
+	for range 2 {
+		left, err := ani.sendSome(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, left)
+	}
+	ani.silent(t)
+	require.ErrorContains(t, ani.write(t.Context(), "toko", "three"), "you did not agree")
+	require.NoError(t, ani.write(t.Context(), "budi", "others are written to"))
+	_, err := ani.sendSome(t.Context())
+	require.NoError(t, err)
+	ani.until(t, sentEvent)
+
+	ani = newTestPerson(t, ani1, ani.relay.base, ani.store)
+	require.Contains(t, ani.awaits(t, heldEvent).Text, "you did not agree")
+	require.NoError(t, ani.consent(t.Context(), "toko", true))
+	ani.next(t, noticeEvent)
+	require.Contains(t, said(ani.next(t, labelEvent)), "It is not verified that PT Awan Teduh (awanteduh.example) is who it says.")
+	left, err := ani.sendSome(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, left)
+	require.Equal(t, "two", awan.until(t, readEvent).Text)
+}
+
+// Where nothing is known of who holds a key, one is asked, once.
+func TestUnattested(t *testing.T) {
+	r, ani, _ := twoPeople(t)
+	toko, _ := aBusiness(t, r)
+	r.shows(leftOut)
+	require.NoError(t, ani.write(t.Context(), "toko", "one"))
+	require.Contains(t, said(ani.awaits(t, asksEvent)), "It is not known who holds the key at the other end.")
+	require.NoError(t, ani.consent(t.Context(), "toko", true))
+	ani.sendsAll(t, noticeEvent, sentEvent)
+	toko.hears(t, readEvent, "one")
+	ani.sends(t, "toko", "two")
+}
+
+// A group in which somebody's key came into other hands waits as a whole.
+func TestGroupConsent(t *testing.T) {
+	r, ani, awan, _ := customers(t)
+	ani.drained()
+	require.NoError(t, ani.gather(t.Context(), "market", []string{"budi", "toko"}))
+	require.Contains(t, said(ani.awaits(t, asksEvent)), "PT Awan Teduh")
+	before := len(r.relay.mail.boxes[budi1].mail)
+	require.NoError(t, ani.consent(t.Context(), "ani/market", false))
+	left, err := ani.sendSome(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, left)
+	require.Len(t, r.relay.mail.boxes[budi1].mail, before, "nobody gets it")
+	require.NoError(t, ani.consent(t.Context(), "ani/market", true))
+	left, err = ani.sendSome(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, left)
+	require.Len(t, r.relay.mail.boxes[budi1].mail, before+1)
+	awan.until(t, groupEvent)
+}
+
+// All that is said of labels is said in Indonesian, too.
+func TestLanguage(t *testing.T) {
+	_, ani, _, _ := customers(t)
+	ani.drained()
+	ani.lang = "id"
+	require.NoError(t, ani.write(t.Context(), "toko", "two"))
+	require.Contains(t, said(ani.awaits(t, asksEvent)), "dipegang PT Awan Teduh (awanteduh.example), pihak ketiga, yang dapat membaca percakapan ini.")
+	require.NoError(t, ani.consent(t.Context(), "toko", false))
+	require.Equal(t, "Anda tidak setuju; tidak ada yang dikirim kepada toko", ani.next(t, noticeEvent).Text)
+	require.Contains(t, said(ani.next(t, labelEvent)), "siapa yang memegang kunci")
+}
+
+// drained throws away what was shown.
+func (w watch) drained() {
+	for len(w) > 0 {
+		<-w
+	}
+}
+
+// The texts of both languages have the same places for names.
+func TestWords(t *testing.T) {
+	for en, id := range playWords {
+		require.Equal(t, strings.Count(en, "%"), strings.Count(id, "%"), en)
+	}
+	for _, s := range allTexts {
+		require.NotEmpty(t, s.id)
+		require.NotEqual(t, s.en, s.id)
+		require.Equal(t, strings.Count(s.en, "%"), strings.Count(s.id, "%"), s.en)
+	}
+}
+
+var allTexts = []text{
+	labelText, changeText, fewerText, askText, answerText, openText, refusedText, yesText, noText, nothingText, strippedText,
+	staleText, awaitedText, mismatchText, contradictText, strangerText, newerOwnText, otherOwnText, untrueText, unshownText, unfitText,
+	newDeviceText, noDeviceText, movedText, opensScene, movesScene, stripsScene, replaysScene, tellsScene, staleScene,
+	declinesScene, agreesScene, buyLine, sellLine, bothLine, movedLine, thanksLine,
+}
