@@ -63,6 +63,9 @@ var coins = map[string][]int{
 	"Decrypt":                        {curveKey},
 	"Decrypt archived":               {curveKey},
 	"Decrypt Content":                {curveKey},
+	"Decrypt an own device's":        {curveKey},
+	"Upkeep of what disappeared":     {curveKey, curveKey, eventID},
+	"Upkeep with the clock set back": {curveKey, curveKey, eventID},
 	"AfterRestore":                   lastingKeys,
 }
 

@@ -177,10 +177,15 @@ func (d *Device) understand(r *Received) (err error) {
 	if err != nil {
 		return err
 	}
-	own := r.From.User == d.address.User && r.From.Device != d.address.Device && r.Identity.Equal(d.Identity())
-	if c.SyncTo != "" && !own {
+	if c.SyncTo != "" && !d.isOwn(r) {
 		return fmt.Errorf("%w: copy from another account", ErrMalformed)
 	}
 	r.Content = c
 	return nil
+}
+
+// isOwn reports whether another device of the own account sent r, with its
+// identity key.
+func (d *Device) isOwn(r *Received) bool {
+	return r.From.User == d.address.User && r.From.Device != d.address.Device && r.Identity.Equal(d.Identity())
 }

@@ -20,9 +20,10 @@ func (o *Options) retryCopies() int { return cmp.Or(max(0, o.RetryCopies), 1000)
 
 // outdated reports whether the copy of a message sent at a time is past its own,
 // or the clock was so wrong then that it would not be for long. A copy goes with
-// the message that it is of, when that disappears.
+// the message that it is of, when that disappears, or when the clock was set back by
+// more than its time.
 func (o *Options) outdated(at, expires, now uint64) bool {
-	return past(expires, now) || now >= after(at, o.retryFor()) || at > after(now, o.retryFor())
+	return past(expires, now) || expires > at && at > now && at-now > expires-at || now >= after(at, o.retryFor()) || at > after(now, o.retryFor())
 }
 
 // A copyNote is what of a record "sent" says when it is to go.
@@ -33,13 +34,13 @@ type copyNote struct {
 }
 
 // surplus lists the copies that are to go: those past their time, and the oldest
-// of more than are kept.
-func (t *Tx) surplus() ([]copyNote, error) {
+// of more than are kept; and says when the first of the others expires, 0 for never.
+func (t *Tx) surplus() (out []copyNote, goes uint64, err error) {
 	d, now := t.d, t.d.now()
-	var out, rest []copyNote
+	var rest []copyNote
 	for rec, err := range d.list(t.ctx, kindSent, ownOwner) {
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		body, err := unformat(kindSent, rec.Value)
 		at, nameErr := strconv.ParseUint(rec.Key.Name, 10, 64)
@@ -52,13 +53,16 @@ func (t *Tx) surplus() ([]copyNote, error) {
 			out = append(out, n)
 		} else {
 			rest = append(rest, n)
+			if sent.Expires != 0 && (goes == 0 || sent.Expires < goes) {
+				goes = sent.Expires
+			}
 		}
 	}
 	if most := d.opts.retryCopies(); len(rest) > most {
 		slices.SortFunc(rest, func(a, b copyNote) int { return cmp.Compare(b.at, a.at) })
 		out = append(out, rest[most:]...)
 	}
-	return out, nil
+	return out, goes, nil
 }
 
 // A trimmer says when copies are looked through: after so many Sends. It starts
@@ -99,7 +103,7 @@ func (d *Device) trim(ctx context.Context) {
 			if err := t.load(); err != nil {
 				return err
 			}
-			old, err := t.surplus()
+			old, _, err := t.surplus()
 			if err != nil {
 				return err
 			}

@@ -51,6 +51,7 @@ func (m *mailing) copy() {
 		return
 	}
 	m.t.put(k, wire.AppendSent(nil, &rec))
+	m.t.goes(rec.Expires)
 	m.copied = m.t.value(k)
 }
 
@@ -96,11 +97,16 @@ func (m *mailing) kept() bool {
 func (m *mailing) copyExpires() uint64 {
 	expires := m.s.expires
 	if timer := m.s.content.Timer; timer > 0 {
-		if at := m.s.sentAt + uint64(timer.Milliseconds()); expires == 0 || at < expires {
+		if at := after(m.s.sentAt, timer); expires == 0 || at < expires {
 			expires = at
 		}
 	}
 	return expires
+}
+
+// over reports whether the message has disappeared.
+func (s *Sending) over(now uint64) bool {
+	return s.content.Timer > 0 && past(after(s.sentAt, s.content.Timer), now)
 }
 
 // recipients are the devices with a message. In a record that was there, what is

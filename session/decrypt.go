@@ -68,7 +68,9 @@ type Received struct {
 	Note       []byte // of the gate
 	Events     []Event
 	ReceivedAt time.Time // when it was decrypted
-	Expires    time.Time // as DecryptOptions had it
+	// Expires is when it is no longer kept, if the app does not acknowledge it; zero
+	// is never. With a Timer (MarkRead) that may be earlier than DecryptOptions say.
+	Expires time.Time
 }
 
 // Decrypt decrypts a message that came from a peer device. The result is

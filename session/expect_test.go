@@ -79,6 +79,12 @@ var relied = map[string]string{
 	"Reconcile and leave out":         "+archive +event +peer +session -sent",
 	"Accept":                          "+peer -archive -sent -session",
 	"Refresh":                         "+event +peer =session",
+	"MarkRead":                        "+staged",
+	"MarkRead large":                  "+staged",
+	"Acknowledge what was read":       "+mark -body -staged",
+	"Decrypt an own device's":         "+identity +session +staged -kem -prekey =peer =signed",
+	"Upkeep of what disappeared":      "+event +mark +nextid +prekey -body -staged",
+	"Upkeep with the clock set back":  "+event +nextid +prekey +staged",
 	"CheckGeneration":                 "+restore",
 	"AfterRestore":                    "+archive +draft +lastresort +nextid +session +signed -kem -prekey -restore -senderkey =peer",
 }

@@ -14,7 +14,7 @@ import (
 
 // everyOperation is what the tests of faults, damage and expectations run.
 func everyOperation() []operation {
-	return slices.Concat(operations, upkeeps, restores, peerings, linkings, retries, sendings)
+	return slices.Concat(operations, upkeeps, restores, peerings, linkings, retries, sendings, timers)
 }
 
 // peerings are the operations on what is known of a peer.

@@ -37,7 +37,9 @@ var ErrUnsettled = errors.New("session: server does not agree on the devices")
 // gone or was set up anew: whoever has that one now could read it. All is done and
 // committed then as ever, so that the next Send is for the right devices; but of s
 // these Results have ErrUnsettled in place of the message, the Envelope is gone, and
-// ErrUnsettled is returned: the message is to be sent again, as another one.
+// ErrUnsettled is returned: the message is to be sent again, as another one. So it is,
+// of all Results and with its copy, when the message has disappeared meanwhile, by its
+// Timer: nothing more of it leaves.
 //
 // Errors: ErrMalformed for no Sending of this Device, and for a difference that is
 // about a user who is not in the Sending, or names a device that there cannot be,
@@ -92,6 +94,7 @@ type reconciling struct {
 	named []Address
 	gone  map[Address]bool
 	anew  bool // the message for all devices alike must not leave
+	over  bool // the message has disappeared, and none of it must
 	done  func()
 }
 
@@ -103,7 +106,8 @@ func (d *Device) reconciling(s *Sending, said []Difference) (*reconciling, error
 	if s.rounds >= maxRounds {
 		return nil, ErrUnsettled
 	}
-	r := &reconciling{s: s, gone: make(map[Address]bool), named: []Address{}}
+	r := &reconciling{s: s, gone: make(map[Address]bool), named: []Address{}, over: s.over(d.now())}
+	r.anew = r.over
 	for _, diff := range said {
 		user, err := userName(diff.User)
 		if err != nil {
@@ -229,11 +233,13 @@ func (r *reconciling) settle(m *mailing) []Result {
 		out = append(out, p.result())
 	}
 	for _, was := range r.s.Results {
-		if r.anew {
-			was.withdraw()
-		}
 		if !fresh[was.To] && !r.gone[was.To] && !(was.To.Device == 0 && reached[was.To.User]) {
 			out = append(out, was)
+		}
+	}
+	for i := range out {
+		if was := &out[i]; r.over || r.anew && !fresh[was.To] {
+			was.withdraw(r.over)
 		}
 	}
 	slices.SortFunc(out, func(a, b Result) int { return a.To.compare(b.To) })

@@ -145,12 +145,13 @@ func TestCheckGeneration(t *testing.T) {
 }
 
 // allowed are the operations that a device does in a store that was rolled back.
-var allowed = []string{"Create", "Open", "PeerIdentity", "Acknowledge", "Acknowledge large", "Unacknowledged", "Events", "AcknowledgeEvents"}
+var allowed = []string{"Create", "Open", "PeerIdentity", "Acknowledge", "Acknowledge large", "Unacknowledged", "Events", "AcknowledgeEvents",
+	"MarkRead", "MarkRead large", "MarkRead again", "Acknowledge what was read"}
 
 // Until AfterRestore went through, a device does nothing with what may be
 // outdated, be it opened before the store was marked or after.
 func TestSTO_04_RefusedUntilRestored(t *testing.T) {
-	for _, op := range slices.Concat(operations, upkeeps, peerings, retries) {
+	for _, op := range slices.Concat(operations, upkeeps, peerings, retries, timers) {
 		t.Run(op.name, func(t *testing.T) {
 			s, run := op.setup(t)
 			tr := try(t, s, run)

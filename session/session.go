@@ -132,7 +132,7 @@ type Account struct {
 //
 // When CheckGeneration has found that the store was rolled back, its operations
 // are keystore.ErrRolledBack and change nothing until AfterRestore, but for those
-// that only look or acknowledge: PeerIdentity, Unacknowledged, Acknowledge,
+// that only look or acknowledge: PeerIdentity, Unacknowledged, Acknowledge, MarkRead,
 // Events and AcknowledgeEvents.
 type Device struct {
 	wire.Secret
@@ -146,6 +146,7 @@ type Device struct {
 	locks    locks
 	memory   memory
 	trimmer  trimmer
+	deadline deadline
 }
 
 // Create makes a new device in store and returns it. The store stays the

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// errAnew reports that a message for all devices alike is not to leave.
+// errAnew reports that a message for all devices alike, or one that has
+// disappeared, is not to leave.
 var errAnew = fmt.Errorf("%w: encrypt anew", ErrUnsettled)
 
 // look finds out about a device that gets the same message as all others:
@@ -105,9 +106,9 @@ func (s *Sending) reaches(r *Result) bool {
 	return r != nil && (r.Message != nil || r.shared && r.Err == nil && s.Envelope != nil)
 }
 
-// withdraw takes the message for all devices alike out of a result.
-func (r *Result) withdraw() {
-	if r.shared && r.Err == nil {
+// withdraw takes the message out of a result: that for all devices alike, or any.
+func (r *Result) withdraw(any bool) {
+	if (r.shared || any) && r.Err == nil {
 		r.Message, r.Err = nil, errAnew
 	}
 }

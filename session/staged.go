@@ -74,12 +74,15 @@ func (t *Tx) stage(r *Received) error {
 	r.ReceivedAt = moment(now)
 	rec := wire.Staged{
 		Device: r.From.Device, Identity: r.Identity.Bytes(), Accepted: r.Accepted, NoOneTimePreKey: r.NoOneTimePreKey,
-		Plaintext: r.Plaintext, Note: r.Note, ReceivedAt: now,
+		Note: r.Note, ReceivedAt: now,
 	}
 	if !r.Expires.IsZero() {
 		rec.Expires = uint64(max(1, r.Expires.UnixMilli()))
-		r.Expires = moment(rec.Expires)
 	}
+	if err := t.d.wind(r, &rec); err != nil {
+		return err
+	}
+	rec.Plaintext, r.Expires = r.Plaintext, moment(rec.Expires)
 	for i := range r.Events {
 		e := &r.Events[i]
 		if err := e.canonical(); err != nil {
@@ -95,11 +98,12 @@ func (t *Tx) stage(r *Received) error {
 		t.put(k, r.Plaintext)
 	}
 	value := wire.AppendStaged(prefix, &rec)
-	if len(value)-len(prefix) > wire.MaxDeviceRecord {
+	if len(value)-len(prefix) > wire.MaxDeviceRecord-spare(&rec) {
 		return fmt.Errorf("%w: note and events of %d bytes", ErrTooLarge, len(value))
 	}
 	t.set(t.staging(r.From.User, r.ID), value)
 	t.check(d.peerKey(r.From))
+	t.goes(rec.Expires)
 	return nil
 }
 
@@ -222,7 +226,8 @@ func (d *Device) Acknowledge(ctx context.Context, messages ...*Received) error {
 
 // retire puts a mark of a day in the place of a staged message. Both records
 // are loaded. The body came with the same commit, and so has the same version,
-// which saves loading it; in a store that was copied it may have another.
+// which saves loading it, unless MarkRead wrote the other one; in a store that was
+// copied it may have another.
 func (t *Tx) retire(user string, id MessageID, day uint64) error {
 	k := t.staging(user, id)
 	if !t.has(k) {
@@ -234,7 +239,7 @@ func (t *Tx) retire(user string, id MessageID, day uint64) error {
 	}
 	if rec.Apart {
 		body := t.d.bodyKey(user, id)
-		if !t.rerun {
+		if !t.rerun && rec.Began == 0 {
 			t.expect(body, t.entry(k).rec.Version)
 		} else if err := t.load(body); err != nil {
 			return err

@@ -37,7 +37,8 @@ type Tx struct {
 	past   []*sent   // what it made when the operation ran before
 	held   []func()  // gives out what was made, in a transaction of the app's
 
-	gating gating
+	gating   gating
+	deadline uint64 // when the first of what is stored here is to go; 0: never
 
 	stagedID  MessageID // of the message asked for last, and its record
 	stagedKey keystore.Key
@@ -116,6 +117,7 @@ func (d *Device) repeat(t *Tx, f func(*Tx) error) error {
 			return err
 		default:
 			err = t.commit()
+			d.deadline.add(t.deadline)
 		}
 		pending := keystore.PendingIn(t.ctx)
 		if err == nil {

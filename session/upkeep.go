@@ -41,10 +41,12 @@ func (p PreKeyPolicy) orDefaults() PreKeyPolicy {
 
 // A Due says what Upkeep would do. The zero value says that it is nothing.
 type Due struct {
-	TopUp   bool // there are fewer one-time prekeys than PreKeyPolicy.Low
-	Rotate  bool // a lasting prekey is old or absent, or began too many sessions
-	Delete  bool // prekeys are past their time
-	Sweep   bool // old records were not looked for today, a day of UTC
+	TopUp  bool // there are fewer one-time prekeys than PreKeyPolicy.Low
+	Rotate bool // a lasting prekey is old or absent, or began too many sessions
+	Delete bool // prekeys are past their time
+	// Sweep: old records were not looked for today, a day of UTC, or by this Device;
+	// or a message or a copy of one is to go now.
+	Sweep   bool
 	Publish bool // there will be prekeys that no directory has
 	// PreKeys and KEMPreKeys count the one-time prekeys that are not used up,
 	// those that are yet to be published among them. What a directory handed
@@ -76,8 +78,8 @@ func (d *Device) Due(ctx context.Context) (Due, error) {
 // Upkeep does what is due, in one commit: tops up one-time prekeys, rotates the
 // signed and the last-resort one, deletes those that were replaced long enough
 // ago with what is remembered of them, and once a day removes records past
-// their time: marks of acknowledged messages, events, and staged messages that
-// expired. More than 500 of those take more commits, each of which is whole.
+// their time: marks of acknowledged messages, events, staged messages that expired,
+// and copies. Messages and copies that disappear it removes whenever that is due. More than 500 of those take more commits, each of which is whole.
 //
 // It returns what is to be uploaded, nil when the directory has all of it; it
 // comes again until MarkPublished is told of it. PreKeysLow is stored when a
@@ -88,7 +90,7 @@ func (d *Device) Due(ctx context.Context) (Due, error) {
 // those of the store.
 func (d *Device) Upkeep(ctx context.Context) (*x3dh.Publication, error) {
 	var out *x3dh.Publication
-	again, more := false, true
+	again, more, looked := false, true, false
 	for ; more; again = true {
 		err := d.run(ctx, ownOwner, func(t *Tx) error {
 			u, err := t.upkeep()
@@ -96,11 +98,14 @@ func (d *Device) Upkeep(ctx context.Context) (*x3dh.Publication, error) {
 				return err
 			}
 			p, err := u.do(again)
-			out, more = withhold(t, p), u.more
+			out, more, looked = withhold(t, p), u.more, u.looked
 			return err
 		})
 		if err != nil {
 			return nil, err
+		}
+		if looked && !joined(ctx) {
+			d.deadline.found()
 		}
 	}
 	return out, nil
@@ -111,8 +116,9 @@ type upkeep struct {
 	census
 	a *allocator
 
-	removed int  // records
-	more    bool // records were left for the next commit
+	removed int    // records
+	more    bool   // records were left for the next commit
+	goes    uint64 // when the first of the messages and copies that stay is to go; 0: never
 }
 
 // upkeep reads what there is. The record "upkeep" holds nothing that could not
@@ -123,6 +129,7 @@ func (t *Tx) upkeep() (*upkeep, error) {
 		return nil, err
 	}
 	u := &upkeep{census: census{policy: d.opts.PreKeys.orDefaults(), now: d.now()}}
+	u.first, u.looked = d.deadline.next()
 	body, ok, err := t.get(key)
 	if errors.Is(err, keystore.ErrNewerFormat) {
 		return nil, err
@@ -143,7 +150,7 @@ func (u *upkeep) do(again bool) (*x3dh.Publication, error) {
 	due, last := u.due(), u.last
 	u.delete(lasting, u.outlived)
 	if due.Sweep || due.Delete || again {
-		if err := u.sweep(due.Sweep); err != nil {
+		if err := u.sweep(due.Delete || again); err != nil {
 			return nil, err
 		}
 	}

@@ -21,13 +21,15 @@ type census struct {
 	policy PreKeyPolicy
 	now    uint64
 	last   wire.Upkeep
+	first  uint64 // when the first message or copy is to go; 0: never
+	looked bool   // else nobody knows
 }
 
 func (c *census) due() Due {
 	out := Due{
 		TopUp:   c.low(),
 		Rotate:  c.rotates(kindSigned) || c.rotates(kindLastResort),
-		Sweep:   c.last.Swept == 0 || c.last.Swept/dayMilli != c.now/dayMilli,
+		Sweep:   c.daily() || c.vanishes(),
 		PreKeys: c.count(kindPreKey), KEMPreKeys: c.count(kindKEM),
 		At: moment(c.next()),
 	}
@@ -42,6 +44,12 @@ func (c *census) due() Due {
 	out.Publish = out.TopUp || out.Rotate || c.unknown()
 	return out
 }
+
+// daily reports whether old records were not looked for today.
+func (c *census) daily() bool { return c.last.Swept == 0 || c.last.Swept/dayMilli != c.now/dayMilli }
+
+// vanishes reports whether a message or a copy may be to go now.
+func (c *census) vanishes() bool { return !c.looked || past(c.first, c.now) }
 
 // low reports whether there are too few one-time prekeys of a kind.
 func (c *census) low() bool { return min(c.count(kindPreKey), c.count(kindKEM)) < c.policy.Low }
@@ -96,6 +104,9 @@ func (c *census) unknown() bool {
 // next returns when something will be due, once what is due now is done.
 func (c *census) next() uint64 {
 	at := (c.now/dayMilli + 1) * dayMilli
+	if c.first > c.now {
+		at = min(at, c.first)
+	}
 	for _, kind := range lasting {
 		rotates, current := c.rotates(kind), c.current(kind)
 		if rotates {

@@ -36,16 +36,26 @@ func (u *upkeep) remove(k keystore.Key, version uint64) bool {
 	return true
 }
 
-// sweep removes base keys of pairs that are gone, and counts those of the pair
-// in use. Once a day it removes all that is past its time. What was done is
-// written down when all of it is.
-func (u *upkeep) sweep(daily bool) error {
+// sweep removes messages and copies that are to go, and once a day all that is past
+// its time. Then, or when baseKeys says so, it removes base keys of pairs that are
+// gone, and counts those of the pair in use. What was done is written down when all
+// of it is.
+func (u *upkeep) sweep(baseKeys bool) error {
+	daily := u.daily()
+	if daily || u.vanishes() {
+		if err := u.sweepDeadlines(); err != nil {
+			return err
+		}
+	}
 	if daily {
-		for _, f := range []func() error{u.sweepMarks, u.sweepEvents, u.sweepStaged, u.sweepCopies, u.sweepRetries} {
+		for _, f := range []func() error{u.sweepMarks, u.sweepEvents, u.sweepRetries} {
 			if err := f(); err != nil {
 				return err
 			}
 		}
+	}
+	if !daily && !baseKeys {
+		return nil
 	}
 	n, err := u.sweepBaseKeys()
 	if err != nil || u.more {
@@ -140,15 +150,46 @@ func (u *upkeep) sweepEvents() error {
 	})
 }
 
-// sweepStaged puts marks in the place of staged messages past their expiry.
+// sweepDeadlines removes messages and copies past their expiry, and notes when the
+// next ones are to go.
+func (u *upkeep) sweepDeadlines() error {
+	l := &u.a.t.d.deadline
+	l.look()
+	if err := u.sweepStaged(); err != nil {
+		return err
+	}
+	if err := u.sweepCopies(); err != nil {
+		return err
+	}
+	l.add(u.goes)
+	u.looked = !u.more
+	return nil
+}
+
+// stays notes when a record that stays is to go; 0 is never.
+func (u *upkeep) stays(expires uint64) {
+	if expires != 0 && (u.goes == 0 || expires < u.goes) {
+		u.goes = expires
+	}
+}
+
+// sweepStaged puts marks in the place of staged messages past their expiry. The
+// time of one that disappears begins anew where the clock was set back.
 func (u *upkeep) sweepStaged() error {
 	t, today := u.a.t, u.now/dayMilli
-	var expired []keystore.Record
+	var expired, again []keystore.Record
 	var ids []MessageID
 	var marks []keystore.Key
 	err := u.each(kindStaged, "", func(rec *keystore.Record) {
 		staged, err := wire.ParseStaged(rec.Value[1:])
-		if err != nil || !past(staged.Expires, u.now) {
+		switch {
+		case err != nil:
+			return
+		case !past(staged.Expires, u.now):
+			if staged.Timer != 0 && shorten(&staged, u.now) && u.room() {
+				again = append(again, keystore.Record{Key: rec.Key, Version: rec.Version, Value: wire.AppendStaged(nil, &staged)})
+			}
+			u.stays(staged.Expires)
 			return
 		}
 		id, err := hex.DecodeString(rec.Key.Name)
@@ -158,8 +199,15 @@ func (u *upkeep) sweepStaged() error {
 		expired, ids = append(expired, *rec), append(ids, MessageID(id))
 		marks = append(marks, t.d.markKey(today, MessageID(id)))
 	})
-	if err != nil || len(expired) == 0 {
+	if err != nil {
 		return err
+	}
+	for _, rec := range again {
+		t.add(entry{rec: keystore.Record{Key: rec.Key, Version: rec.Version}})
+		t.put(rec.Key, rec.Value)
+	}
+	if len(expired) == 0 {
+		return nil
 	}
 	if err := t.load(marks...); err != nil {
 		return err
@@ -176,10 +224,11 @@ func (u *upkeep) sweepStaged() error {
 // sweepCopies removes copies of sent messages that are past their time, and the
 // oldest of too many.
 func (u *upkeep) sweepCopies() error {
-	old, err := u.a.t.surplus()
+	old, goes, err := u.a.t.surplus()
 	for _, n := range old {
 		u.remove(n.key, n.version)
 	}
+	u.stays(goes)
 	return err
 }
 

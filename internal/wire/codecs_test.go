@@ -328,7 +328,7 @@ func noteFields() []fld {
 
 func stagedFields() []fld {
 	return []fld{num32(1, 2), raw(2, key33(1)), num32(3, 1), num32(4, 1), raw(5, seq(9)), num32(6, 1), raw(7, seq(3)),
-		sub(8, eventFields()).many(), sub(8, nil).many(), num64(9, 1<<41), num64(10, 1<<42)}
+		sub(8, eventFields()).many(), sub(8, nil).many(), num64(9, 1<<41), num64(10, 1<<42), num32(11, 1<<32-1), num64(12, 1<<41)}
 }
 
 func eventFields() []fld {

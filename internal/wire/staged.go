@@ -17,6 +17,8 @@ type Staged struct {
 	Events          []Event // 8
 	ReceivedAt      uint64  // 9
 	Expires         uint64  // 10; 0: never
+	Timer           uint32  // 11: seconds from Began on after which it disappears; 0: it does not
+	Began           uint64  // 12: when it was read, or sent by the own account; 0: not yet
 }
 
 // ParseStaged reads a Staged of at most MaxDeviceRecord bytes. Errors are
@@ -48,6 +50,10 @@ func ParseStaged(b []byte) (Staged, error) {
 			r.uint64(&f, &s.ReceivedAt)
 		case 10:
 			r.uint64(&f, &s.Expires)
+		case 11:
+			r.uint32(&f, &s.Timer)
+		case 12:
+			r.uint64(&f, &s.Began)
 		}
 	}
 	return orZero(s, r.err)
@@ -57,7 +63,8 @@ func ParseStaged(b []byte) (Staged, error) {
 func AppendStaged(dst []byte, s *Staged) []byte {
 	size := sizeUint(1, uint64(s.Device)) + sizeBytes(2, len(s.Identity)) + sizeBool(3, s.Accepted) +
 		sizeBool(4, s.NoOneTimePreKey) + sizeBytes(5, len(s.Plaintext)) + sizeBool(6, s.Apart) +
-		sizeBytes(7, len(s.Note)) + sizeUint(9, s.ReceivedAt) + sizeUint(10, s.Expires)
+		sizeBytes(7, len(s.Note)) + sizeUint(9, s.ReceivedAt) + sizeUint(10, s.Expires) +
+		sizeUint(11, uint64(s.Timer)) + sizeUint(12, s.Began)
 	for i := range s.Events {
 		size += sizeMustBytes(8, s.Events[i].size())
 	}
@@ -74,7 +81,9 @@ func AppendStaged(dst []byte, s *Staged) []byte {
 		dst = AppendEvent(dst, &s.Events[i])
 	}
 	dst = appendUint(dst, 9, s.ReceivedAt)
-	return appendUint(dst, 10, s.Expires)
+	dst = appendUint(dst, 10, s.Expires)
+	dst = appendUint(dst, 11, uint64(s.Timer))
+	return appendUint(dst, 12, s.Began)
 }
 
 // An Event is the body of the record "event", and a part of a Staged.
