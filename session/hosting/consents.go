@@ -249,31 +249,31 @@ func (g *Gate) Publish(ctx context.Context, d *session.Device, signed []byte) er
 		if err != nil {
 			return err
 		}
-		own := k.current
-		if own != nil && own.Epoch == m.Epoch && own.Hash() == m.Hash() {
+		if own := k.current; own != nil && own.Epoch == m.Epoch && own.Hash() == m.Hash() {
 			return nil
 		}
-		if err := m.succeeds(g.account, own); err != nil {
+		if err := k.mayBecome(g.account, m); err != nil {
 			return err
 		}
 		next := k.profile
-		next.record = ownRecord(m, now)
+		next.record = next.becomes(m, now)
 		return t.Put(hostingKey(g.account), next.bytes())
 	})
 }
 
-// succeeds returns nil when m, authentic, may follow on the own manifest, nil for
-// none.
-func (m *Manifest) succeeds(account string, own *Manifest) error {
+// mayBecome returns nil when m, authentic, may be the next manifest of the own
+// account.
+func (r *record) mayBecome(account string, m *Manifest) error {
+	own := r.current
 	switch {
 	case m.Account != account || own != nil && m.Key != own.Key:
 		return ErrLabelMismatch
-	case own == nil:
-		return nil
-	case m.Epoch <= own.Epoch:
+	case own != nil && m.Epoch <= own.Epoch:
 		return ErrLabelStale
-	case m.Epoch == own.Epoch+1 && m.Previous != own.Hash():
+	case own != nil && m.Epoch == own.Epoch+1 && m.Previous != own.Hash():
 		return fmt.Errorf("%w: previous manifest", ErrLabelMismatch)
+	case !r.keepsControllers(m):
+		return ErrControllerChangedForKey
 	}
-	return m.keepsControllers(own)
+	return nil
 }

@@ -39,8 +39,9 @@ type Options struct {
 //
 // A record that is damaged, or of a newer version of this package, stays as it is:
 // nothing is sent to that account, which is session.ErrCorrupt or
-// keystore.ErrNewerFormat, what it sends is received with a Label of which nothing
-// is known, and Device.Forget deletes the record.
+// keystore.ErrNewerFormat, and what it sends is received with a Label of which
+// nothing is known. Device.Forget deletes one that is damaged. Of the own account, it
+// is so with all sends, and Publish mends it.
 type Gate struct {
 	account string
 	raw     bool
@@ -164,16 +165,21 @@ func (g *Gate) Claim(now time.Time, records []keystore.Record, to string) (c ses
 //	                               that it is another one
 //	session.ErrCorrupt             of the record
 func (g *Gate) Send(now time.Time, records []keystore.Record, to session.Address, identity keys.IdentityKey) error {
-	k, err := g.read(records, to.User)
-	switch {
-	case err != nil:
+	own, err := g.read(records, g.account)
+	if err != nil {
 		return err
-	case to.User != g.account:
+	}
+	if to.User != g.account {
+		k, err := g.read(records, to.User)
+		if err != nil {
+			return err
+		}
 		return k.may(to.User, to.Device, identity, now, &g.policy)
-	case k.current == nil:
+	}
+	if own.current == nil {
 		return nil
 	}
-	if e := k.current.endpoint(to.Device); e != nil && e.Controller.Hosted() && (identity != e.Identity || identity == k.current.Key) {
+	if e := own.current.endpoint(to.Device); e != nil && e.Controller.Hosted() && (identity != e.Identity || identity == own.current.Key) {
 		return ErrControllerChangedForKey
 	}
 	return nil

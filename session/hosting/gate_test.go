@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/keystore"
-	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/hosting"
 )
 
@@ -84,25 +83,4 @@ func TestGateMove(t *testing.T) {
 	got2, err := b.gate.Manifest(ctx, b.Device, toko)
 	require.NoError(t, err)
 	require.Equal(t, m2.Hash(), got2.Hash())
-}
-
-// A record that cannot be read stops what is sent, and nothing that comes.
-func TestGateDamaged(t *testing.T) {
-	w, b, k := met(t)
-	k.publishes(t, w, follow(t, nil, own(1, hosting.OwnerServer)))
-	k.says(t, b, "halo")
-	key := keystore.Key{Kind: "hosting", Owner: toko}
-	require.NoError(t, b.Update(ctx, nil, func(tx *session.Tx) error { return tx.Put(key, []byte("damaged")) }))
-	require.ErrorIs(t, b.refuses(t, k), session.ErrCorrupt)
-	r := k.says(t, b, "masih di sana?")
-	require.Equal(t, &hosting.Receipt{Label: hosting.Label{Unknown: true}}, b.receipt(t, r))
-	_, err := b.gate.Label(ctx, b.Device, toko)
-	require.ErrorIs(t, err, session.ErrCorrupt)
-	require.NoError(t, b.Update(ctx, nil, func(tx *session.Tx) error {
-		body, _, err := tx.Get(key)
-		require.Equal(t, "damaged", string(body))
-		return err
-	}))
-	require.NoError(t, b.Forget(ctx, toko))
-	require.Equal(t, hosting.State("UNATTESTED"), b.label(t, toko).State)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
+	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/hosting"
@@ -101,7 +102,7 @@ func (w *town) Manifest(_ context.Context, user string) ([]byte, error) {
 func met(t testing.TB) (w *town, b, k *side) {
 	t.Helper()
 	w = newTown()
-	b, k = w.add(t, at(budi, 1), pair(50)), w.add(t, at(toko, 1), deviceKey(1))
+	b, k = w.add(t, at(budi, 1), budiKey), w.add(t, at(toko, 1), deviceKey(1))
 	w.begins(t, b, k)
 	b.agrees(t, toko)
 	b.says(t, k, "halo")
@@ -237,4 +238,64 @@ func (s *side) consents(t testing.TB) (out []hosting.Consent) {
 		out = append(out, *c)
 	}
 	return out
+}
+
+// budiKey is the key of budi's device 1 in met.
+var budiKey = pair(50)
+
+// budiManifest is budi's first one.
+func budiManifest(t testing.TB) *hosting.Manifest {
+	m := after(nil, own(1, hosting.Person))
+	m.Account, m.Kind, m.Endpoints[0].Identity = budi, hosting.KindPerson, budiKey.Public()
+	require.NoError(t, m.Endpoints[0].Accept(budi, budiKey.Public(), budiKey))
+	_, err := m.Sign(budiKey)
+	require.NoError(t, err)
+	return m
+}
+
+// saysRaw has another one read a content that is given as bytes.
+func (s *side) saysRaw(t testing.TB, to *side, content []byte) *session.Received {
+	t.Helper()
+	m, err := s.Encrypt(ctx, to.Address(), content)
+	require.NoError(t, err)
+	r, err := to.Decrypt(ctx, s.Address(), m, nil)
+	require.NoError(t, err)
+	require.NoError(t, to.Acknowledge(ctx, r))
+	return r
+}
+
+// reopen takes the device up again, with other options.
+func (s *side) reopen(t testing.TB) {
+	t.Helper()
+	var err error
+	s.Device, err = session.Open(ctx, s.store, s.Address(), s.opts)
+	require.NoError(t, err)
+}
+
+// foreignContexts are contents of toko's with a context that is not for budi or of
+// its own, and one that is not whole.
+func foreignContexts(m *hosting.Manifest) map[string][]byte {
+	hash := m.Hash()
+	right := wire.HostingContext{Sender: toko, SenderDevice: 1, Recipient: budi, Epoch: m.Epoch, Hash: hash[:]}
+	out := map[string][]byte{}
+	for name, change := range map[string]func(*wire.HostingContext){
+		"sender":     func(h *wire.HostingContext) { h.Sender = "warung" },
+		"device":     func(h *wire.HostingContext) { h.SenderDevice = 2 },
+		"recipient":  func(h *wire.HostingContext) { h.Recipient = "cici" },
+		"short hash": func(h *wire.HostingContext) { h.Hash = h.Hash[:31] },
+		"no hash":    func(h *wire.HostingContext) { h.Hash = nil },
+		"no epoch":   func(h *wire.HostingContext) { h.Epoch = 0 },
+		"seen hash":  func(h *wire.HostingContext) { h.SeenHash = h.Hash },
+	} {
+		h := right
+		change(&h)
+		out[name] = wire.AppendContent(nil, &wire.Content{Hosting: &h})
+	}
+	return out
+}
+
+// sends is encrypts for its error.
+func (s *side) sends(to *side, text string) error {
+	_, err := s.encrypts(to, text)
+	return err
 }

@@ -154,7 +154,7 @@ func (t *turn) ownManifest(b []byte, from *endpointID) error {
 		return err
 	}
 	was := t.state
-	t.record = ownRecord(m, t.now)
+	t.record = t.record.becomes(m, t.now)
 	t.emit(&wire.LabelNotice{Was: was.number(), State: t.state.number(), From: bytesOf(own), To: m.Bytes(), Own: true})
 	return nil
 }
@@ -170,9 +170,10 @@ func (t *turn) ownFork(own, m *Manifest) error {
 	return ErrLabelMismatch
 }
 
-// ownRecord is that of the own account with a manifest.
-func ownRecord(m *Manifest, now time.Time) record {
-	return record{state: current, current: m, epoch: m.Epoch, since: now}.at(now)
+// becomes returns the record of the own account with its newest manifest, which
+// needs nobody's consent here.
+func (r record) becomes(m *Manifest, now time.Time) record {
+	return r.settles(m).enter(current, now).at(now)
 }
 
 // An endpointID is a device and its key.
