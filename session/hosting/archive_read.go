@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,7 +161,7 @@ func (a *archiveReader) next() (*ArchiveRecord, error) {
 	if n > wire.MaxArchiveEntry {
 		return nil, fmt.Errorf("%w: record of %d bytes", wire.ErrTooLarge, n)
 	}
-	b, err := a.body(int64(n))
+	b, err := a.body(int(n))
 	if err != nil {
 		return nil, err
 	}
@@ -183,14 +184,23 @@ func (a *archiveReader) next() (*ArchiveRecord, error) {
 	return r, nil
 }
 
+// firstBody is how much is allocated for a record before anything of it came.
+const firstBody = 68 << 10
+
 // body reads n bytes. It allocates as they come, since n is what somebody says.
-func (a *archiveReader) body(n int64) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(min(n, 64<<10)))
-	if _, err := io.CopyN(&b, a.payload, n); err != nil {
-		return nil, a.judge(err)
+func (a *archiveReader) body(n int) ([]byte, error) {
+	b := make([]byte, 0, min(n, firstBody))
+	for len(b) < n {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, min(len(b), n-len(b)))
+		}
+		come := len(b)
+		b = b[:min(cap(b), n)]
+		if _, err := io.ReadFull(a.payload, b[come:]); err != nil {
+			return nil, a.judge(err)
+		}
 	}
-	return b.Bytes(), nil
+	return b, nil
 }
 
 // finish holds the end against what was read, and sees that nothing follows.

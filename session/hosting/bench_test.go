@@ -60,3 +60,9 @@ func BenchmarkEncrypt(b *testing.B) {
 	b.Run("Without", perf.EncryptGated(100, false).Benchmark)
 	b.Run("Gate", perf.EncryptGated(100, true).Benchmark)
 }
+
+// An archive of 100 MiB.
+func BenchmarkArchive(b *testing.B) {
+	b.Run("Write", perf.ArchiveWrite(100<<20).Benchmark)
+	b.Run("Verify", perf.ArchiveVerify(100<<20).Benchmark)
+}
