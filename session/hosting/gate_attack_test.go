@@ -3,10 +3,13 @@ package hosting_test
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
@@ -112,44 +115,75 @@ func TestAttackDamagedRecords(t *testing.T) {
 	}
 }
 
-// Consents, sends and what arrives, all at once: whatever was sent when the last yes
-// was to a manifest was for a device that this one lists.
+// Consents, sends and what arrives, all at once: nothing leaves once a message that
+// says who is hosted was read, before a yes, nor once a no was said.
 func TestConsentRace(t *testing.T) {
 	w, b, k := met(t)
 	m1 := k.publishes(t, w, follow(t, nil, own(1, hosting.OwnerServer)))
 	k.says(t, b, "halo")
+	b.says(t, k, "ya")
 	host := w.add(t, at(toko, 2), deviceKey(2))
-	host.publishes(t, w, follow(t, m1, own(1, hosting.OwnerServer), hosted(2, awan())))
-	host.agrees2(t, b, w)
+	m2 := follow(t, m1, own(1, hosting.OwnerServer), hosted(2, awan()))
+	host.publishes(t, w, m2)
+	w.begins(t, host, b)
+	host.agrees(t, budi)
 	m, err := host.encrypts(b, "kami pindah")
 	require.NoError(t, err)
-	var all sync.WaitGroup
-	for range 4 {
-		all.Go(func() {
-			for range 20 {
-				b.encrypts(k, "x")
-				b.encrypts(host, "x")
-			}
-		})
-		all.Go(func() {
-			for range 20 {
-				if _, err := b.encrypts(host, "x"); err != nil {
-					var e *hosting.ConsentRequiredError
-					if asConsent(err, &e) {
-						b.gate.Consent(ctx, b.Device, toko, e.Token, hosting.No)
-						b.gate.Consent(ctx, b.Device, toko, e.Token, hosting.Yes)
+	answer := func(from *hosting.Manifest, a hosting.Answer) error {
+		return b.gate.Consent(ctx, b.Device, toko, hosting.Token(toko, from.Hash(), m2.Hash()), a)
+	}
+	for i, step := range []func() error{
+		func() error { _, err := b.Decrypt(ctx, host.Address(), m, nil); return err },
+		func() error { return answer(m1, hosting.Yes) },
+		func() error { return answer(m2, hosting.No) },
+	} {
+		var all sync.WaitGroup
+		var done atomic.Bool
+		for range 3 {
+			all.Go(func() {
+				for n := 0; n < 5; {
+					after := done.Load()
+					_, err := b.encrypts(k, "x")
+					if after {
+						n++
+						assert.Equal(t, i == 1, err == nil, err)
 					}
 				}
-			}
-		})
+			})
+		}
+		assert.NoError(t, step())
+		done.Store(true)
+		all.Wait()
 	}
-	all.Go(func() { b.Decrypt(ctx, host.Address(), m, nil) })
-	all.Wait()
 }
 
-func (s *side) agrees2(t *testing.T, to *side, w *town) {
-	w.begins(t, s, to)
-	s.agrees(t, to.Address().User)
+// A peer that shows nothing but what cannot be believed is told of a few times,
+// and what is kept of it does not grow.
+func TestAttackFlood(t *testing.T) {
+	_, b, k := met(t)
+	forged := changed(follow(t, nil, own(1, hosting.OwnerServer)), func(m *hosting.Manifest) { m.Epoch, m.Previous = 2, [32]byte{1} })
+	n := 0
+	for i := range 60 {
+		c := &wire.Content{Body: []byte("x")}
+		switch i % 3 {
+		case 0:
+			c.Manifest = []byte("no")
+		case 1:
+			c.Manifest = forged
+		case 2:
+			c = said(k, budi, uint64(i), make([]byte, 31))
+		}
+		n += len(k.forges(t, b, c).Events)
+	}
+	require.Less(t, n, 61)
+	require.Empty(t, b.told(t))
+	size := 0
+	for _, r := range testutil.Records(t, b.store) {
+		if r.Key.Kind == "hosting" {
+			size += len(r.Value)
+		}
+	}
+	require.Less(t, size, 200)
 }
 
 // Who takes the own account's name, without its key, says nothing of its manifest.
