@@ -19,16 +19,20 @@ const (
 	acceptedFor = 365 * day
 )
 
-// state sees to it that others can know who holds the key of this device.
-func (p *person) state(ctx context.Context) error {
+// state sees to it, once a day, that others can know who holds the key of this
+// device. Of the official library's nothing is known, and that is shown.
+func (p *person) state(ctx context.Context) (err error) {
 	switch {
-	case p.own == nil: // nothing is known of the official library's, and that is shown
-		p.restate = time.Now().Add(statedFor)
-		return nil
+	case p.own == nil:
 	case p.role.hosted():
-		return p.apply(ctx)
+		err = p.apply(ctx)
+	default:
+		err = p.declare(ctx, p.withMe)
 	}
-	return p.declare(ctx, p.withMe)
+	if err == nil {
+		p.restate = time.Now().Add(day)
+	}
+	return err
 }
 
 // declare publishes who holds the keys of the account: those devices that change
@@ -162,12 +166,8 @@ func (p *person) accountKey() (*keys.IdentityKeyPair, error) {
 // holds takes note of the manifest in force, of which the device's messages tell.
 func (p *person) holds(ctx context.Context, m *hosting.Manifest) error {
 	held, err := p.gate.Manifest(ctx, p.own, p.me.User)
-	if err != nil {
-		return err
-	}
-	if held == nil || held.Epoch < m.Epoch {
+	if err == nil && (held == nil || held.Epoch < m.Epoch) {
 		err = p.gate.Publish(ctx, p.own, m.Bytes())
 	}
-	p.restate = m.NotAfter.Add(-renewBefore)
 	return err
 }

@@ -141,6 +141,16 @@ func (p *person) notices(ctx context.Context, r *session.Received) error {
 	return nil
 }
 
+// unlisted reports whether a message came from a device that its sender's statement
+// does not list.
+func (p *person) unlisted(r *session.Received) bool {
+	if p.gate == nil {
+		return false
+	}
+	receipt, err := p.gate.Receipt(r)
+	return err == nil && !receipt.Listed && len(receipt.Label.Controllers) > 0
+}
+
 // showOwn shows that somebody was shown something else about the own account than
 // what this device states.
 func (p *person) showOwn(name string, n *hosting.Notice) {

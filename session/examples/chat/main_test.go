@@ -62,7 +62,7 @@ var hostingShows = map[string][]string{
 		"the key that the relay shows of Toko is none that it has stated to be its own.",
 		"who holds the key of Toko has changed. New:\n          The key at the other end is held by PT Awan Teduh (awanteduh.example), a third party, which can read this chat.\n",
 		"Ani reads:  Dear customer",
-		"first say whether you agree to what is new.\n          The key at the other end is held by PT Awan Teduh",
+		"first say whether you agree to this:\n          The key at the other end is held by PT Awan Teduh",
 		"what the relay shows of Toko is an old statement",
 		"/consent no",
 		"You did not agree. Nothing is sent.",
@@ -81,7 +81,7 @@ var hostingShows = map[string][]string{
 		"kunci Toko yang ditunjukkan relay tidak termasuk kunci yang dinyatakannya.",
 		"pemegang kunci Toko berubah. Yang baru:\n          Kunci di ujung sana dipegang PT Awan Teduh (awanteduh.example), pihak ketiga, yang dapat membaca percakapan ini.\n",
 		"Ani membaca:  Pelanggan yang terhormat",
-		"nyatakan dahulu apakah Anda setuju dengan yang baru ini.\n          Kunci di ujung sana dipegang PT Awan Teduh",
+		"nyatakan dahulu apakah Anda setuju dengan ini:\n          Kunci di ujung sana dipegang PT Awan Teduh",
 		"yang ditunjukkan relay tentang Toko adalah pernyataan lama",
 		"/consent no",
 		"Anda tidak setuju. Tidak ada yang dikirim.",
@@ -132,6 +132,7 @@ func TestDemoOfficial(t *testing.T) {
 	require.NoError(t, err, out.String())
 	require.True(t, strings.HasSuffix(out.String(), lastLineOfficial), out.String())
 	require.Contains(t, out.String(), "messages, and of 0 who sent them\n")
+	require.Equal(t, 2, strings.Count(out.String(), "you agree to write to Budi"), "once on each of her devices")
 }
 
 // TestDemoFails holds the counts against what must not happen.

@@ -67,7 +67,7 @@ type person struct {
 	published chan struct{} // closed once the relay knows this device
 	crash     atomic.Bool   // end after the next Decrypt, before anything is saved
 	due       time.Time     // when upkeep is; of receiveAll alone
-	restate   time.Time     // when the manifest is renewed; of receiveAll alone
+	restate   time.Time     // when the manifest is looked at again; of receiveAll alone
 	siblings  string        // the devices of the owner, as the relay told; of receiveAll alone
 
 	role     role
@@ -351,7 +351,7 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 	if err != nil {
 		return err
 	}
-	shown := event{Kind: readEvent, Peer: x.Peer, Mail: mail, Text: b.says(), Unaccepted: !r.Accepted}
+	shown := event{Kind: readEvent, Peer: x.Peer, Mail: mail, Text: b.says(), Unaccepted: !r.Accepted, Unlisted: p.unlisted(r)}
 	if b.Group != "" {
 		circle, err := p.notes.circle(ctx, b.Group)
 		if err != nil {

@@ -117,6 +117,12 @@ func TestInteractive(t *testing.T) {
 	relay.sees(t, "somebody to budi, type 6")
 	relay.sees(t, "somebody to ani, type 6")
 
+	// Who holds the keys.
+	ani.types(t, "/label", "/consent yes")
+	ani.sees(t, "^who holds the key, in the chat with budi:$")
+	ani.sees(t, "^    The key at the other end is held by that person, on their own device.$")
+	ani.sees(t, "^! there is no question about budi$")
+
 	budi.types(t, "/lose ani")
 	budi.sees(t, "^the sessions with ani are forgotten")
 	ani.types(t, "Do you know me?")
@@ -196,6 +202,27 @@ func TestInteractive(t *testing.T) {
 	budi = startProgram(t, "-as", "budi", "-relay", url, "-store", budiStore)
 	budi.sees(t, "^ani: did you get this")
 	budi.sees(t, "^ani: and this")
+
+	// A business, which Budi writes to in Indonesian.
+	toko := startProgram(t, "-as", "toko", "-relay", url, "-store", store("t"), "-business", "-lang", "id")
+	toko.sees(t, "^connected")
+	toko.types(t, "/to budi", "Selamat datang!")
+	toko.sees(t, "^    Kunci di ujung sana dipegang orang itu sendiri, di perangkatnya.$")
+	budi.sees(t, "^    The key at the other end is held by that business, on its own server.$")
+	budi.sees(t, "^toko: Selamat datang!$")
+	awan := startProgram(t, "-as", "toko", "-device", "2", "-relay", url, "-store", store("w"), "-provider", "PT Awan", "-domain", "awan.example")
+	toko.types(t, awan.sees(t, "^/move .+$")[0])
+	toko.sees(t, `^mulai kini PT Awan \(awan.example\) memegang kunci akun ini$`)
+	awan.sees(t, "^connected")
+	budi.types(t, "/to toko", "/label", "Halo!")
+	budi.sees(t, "^! who holds the key of toko has changed. New:$")
+	budi.sees(t, "^! not sent to toko yet: first say whether you agree to this:$")
+	budi.types(t, "/consent yes")
+	awan.sees(t, "^budi: Halo!$")
+	for _, p := range []*program{toko, awan} {
+		p.types(t, "/quit")
+		p.ends(t)
+	}
 
 	locked := startProgram(t, "-as", "budi", "-relay", url, "-store", budiStore, "-json")
 	require.Empty(t, locked.kill())

@@ -51,6 +51,7 @@ type event struct {
 	Lines      []string `json:"lines,omitempty"`      // below the text
 	Code       []byte   `json:"code,omitempty"`       // of a safety number, for the other side to scan
 	Unaccepted bool     `json:"unaccepted,omitempty"` // the sender's identity key
+	Unlisted   bool     `json:"unlisted,omitempty"`   // the sender\'s device, in the statement of who holds the keys
 }
 
 // A screen shows events, from several goroutines.
@@ -86,6 +87,9 @@ func (e *event) line() string {
 	case readEvent:
 		if e.Unaccepted {
 			peer += " (identity key not accepted)"
+		}
+		if e.Unlisted {
+			peer += " (device not listed)"
 		}
 		if group != "" {
 			peer += " in " + group

@@ -19,7 +19,7 @@ var (
 	changeText = text{"who holds the key of %s has changed. New:", "pemegang kunci %s berubah. Yang baru:"}
 	fewerText  = text{"who holds the key of %s has changed. No more:", "pemegang kunci %s berubah. Tidak lagi:"}
 
-	askText     = text{"not sent to %s yet: first say whether you agree to what is new.", "belum dikirim kepada %s: nyatakan dahulu apakah Anda setuju dengan yang baru ini."}
+	askText     = text{"not sent to %s yet: first say whether you agree to this:", "belum dikirim kepada %s: nyatakan dahulu apakah Anda setuju dengan ini:"}
 	answerText  = text{"/consent yes sends it, /consent no does not", "/consent yes mengirimnya, /consent no tidak"}
 	openText    = text{"not sent: %s waits for your answer; /consent yes or /consent no", "tidak dikirim: %s menunggu jawaban Anda; /consent yes atau /consent no"}
 	refusedText = text{"not sent: you did not agree to write to %s; /consent yes if you do now", "tidak dikirim: Anda tidak setuju untuk menulis kepada %s; /consent yes jika kini setuju"}
