@@ -40,7 +40,6 @@ func TestLBL_09_Display(t *testing.T) {
 	}
 }
 
-// What is wider and what narrower, each by itself.
 // notSigned requires that no manifest has an endpoint at p.
 func notSigned(t *testing.T, p *hosting.Provider) {
 	t.Helper()
@@ -50,6 +49,7 @@ func notSigned(t *testing.T, p *hosting.Provider) {
 	require.Error(t, err, "%+q", *p)
 }
 
+// What is wider and what narrower, each by itself.
 func TestDiff(t *testing.T) {
 	plain := func() hosting.Endpoint { return hosted(1, awan()) }
 	with := func(change func(*hosting.Endpoint)) hosting.Endpoint {
