@@ -45,6 +45,14 @@ func readmeConsent(ctx context.Context, gate *hosting.Gate, ani *session.Device,
 	return sending, err
 }
 
+func readmeTimer(ctx context.Context, budi *session.Device, timer session.Timer, received *session.Received, text []byte) (*session.Content, time.Time, error) {
+	timer = timer.Merge(received.Timer()) // of the conversation; the app keeps it
+	answer := &session.Content{Body: text, Timer: timer.Duration, TimerVersion: timer.Version}
+	err := budi.MarkRead(ctx, received)           // when the user sees it
+	gone := received.Timer().Deadline(time.Now()) // when the app deletes what it saved
+	return answer, gone, err
+}
+
 func readmeArchive(ctx context.Context, budi *session.Device, file io.Writer, text []byte, sent, disappears time.Time) (*hosting.ArchiveKey, error) {
 	key := hosting.GenerateArchiveKey() // its Text is to be written down; or NewArchiveKey of a passphrase
 	w, err := hosting.NewArchiveWriter(file, key, nil)
@@ -81,11 +89,16 @@ func TestReadme(t *testing.T) {
 		map[string]keys.IdentityKey{"awan.example": provider.Public()})
 	require.NoError(t, err)
 	for range 2 { // with consent, and then without a question
-		sending, err := readmeConsent(t.Context(), gate, ani, &session.Content{Body: []byte("Halo")})
+		sending, err := readmeConsent(t.Context(), gate, ani, &session.Content{Body: []byte("Halo"), Timer: time.Hour, TimerVersion: 1})
 		require.NoError(t, err)
-		require.NotNil(t, sending.Results[0].Message)
+		received, err := server.device.Decrypt(t.Context(), ani.Address(), sending.Results[0].Message, nil)
+		require.NoError(t, err)
+		answer, gone, err := readmeTimer(t.Context(), server.device, session.Timer{Duration: time.Minute}, received, []byte("Ya"))
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, answer.Timer)
+		require.WithinDuration(t, received.Expires, gone, time.Minute)
 	}
-	testutil.Shown(t, 2, "Labels and consent")
+	testutil.Shown(t, 3, "Labels and consent", "Disappearing messages")
 
 	budi, err := session.Create(t.Context(), keystore.NewMemory(), session.Account{Address: session.Address{User: "budi", Device: 1}}, nil)
 	require.NoError(t, err)
