@@ -62,7 +62,7 @@ func (o *oracle) conflict(epoch uint64) {
 
 // believes reports whether a statement is the account's, and its time is now.
 func (s *statement) believed(now time.Time) bool {
-	return s != nil && s.Account == toko && !s.forged && s.inTime(now)
+	return s != nil && s.Account == toko && !s.forged && !s.shared && s.inTime(now)
 }
 
 // shown is a statement that the server, or a message, shows.

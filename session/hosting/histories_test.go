@@ -84,7 +84,7 @@ func TestHistories(t *testing.T) {
 
 // happens is what must have happened.
 var happens = []string{"CONFLICT", "CURRENT", "DECLINED", "EXPIRED", "PENDING", "UNATTESTED", "yes", "no", "wrong token", "old token",
-	"forged", "stripped", "hosted sends", "own sends", "sends without a manifest", "clock back", "restored", "restarts", "claims", "ended"}
+	"forged", "shared", "stripped", "hosted sends", "own sends", "sends without a manifest", "clock back", "restored", "restarts", "claims", "ended"}
 
 // worldOf does n histories of one world.
 func worldOf(t testing.TB, seed uint64, n int, count map[string]int) {
@@ -186,11 +186,11 @@ func (h *history) step() {
 		h.backup()
 	case 3, 4:
 		h.claim()
-	case 5, 6:
+	case 5, 6, 7, 8:
 		h.see(pick(h.draw, h.all)) // whatever the server likes
-	case 7:
+	case 9:
 		h.see(nil)
-	case 8, 9, 10, 11:
+	case 10, 11, 12:
 		h.at = min(h.at+h.draw.IntN(2), len(h.own)-1)
 		h.see(h.own[h.at])
 	default:
@@ -270,6 +270,9 @@ func (h *history) see(s *statement) {
 	case s != nil && s.forged:
 		h.require(n.Err != nil, "forged, and believed")
 		h.count["forged"]++
+	case s != nil && s.shared:
+		h.require(n.Err != nil, "one key with two holders, and believed")
+		h.count["shared"]++
 	}
 	if !believed && state == h.o.state(h.now) {
 		h.unchanged(before)

@@ -117,6 +117,7 @@ type statement struct {
 	ends      []end
 	facts     facts
 	forged    bool  // by nobody who has the keys
+	shared    bool  // one key is with two holders
 	authentic error // what comes of its signatures, verified once
 }
 
@@ -150,10 +151,11 @@ func newWorld(t testing.TB, seed uint64) *world {
 			w.follow(w.follow(w.own[at-1]))
 		}
 	}
-	for range 2 {
+	for range 3 {
 		before := pick(w.draw, w.own)
 		w.make(w.after(before, w.moves(before)), worldKeys.account, nil)
-		w.make(w.after(before, w.ends(before)), worldKeys.stranger, nil)
+		strange := w.make(w.after(before, w.ends(before)), worldKeys.stranger, nil)
+		w.make(w.after(strange, w.ends(strange)), worldKeys.stranger, nil)
 		unlinked := w.after(before, w.ends(before))
 		unlinked.Previous[0] ^= 1
 		w.make(unlinked, worldKeys.account, nil)
@@ -237,13 +239,15 @@ func (w *world) end(device uint32) end {
 	return e
 }
 
-// moves are the ends of a statement with a key at another holder than before.
+// moves are the ends of a statement, of which one has a key that was ever said to be
+// with another holder.
 func (w *world) moves(before *statement) []end {
+	was := pick(w.draw, pick(w.draw, w.own).ends)
 	out := slices.Clone(before.ends)
 	e := &out[w.draw.IntN(len(out))]
-	for key := e.key; !e.moved(pick(w.draw, before.ends)); {
+	for *e = w.end(e.device); !e.moved(was); {
 		*e = w.end(e.device)
-		e.key = key
+		e.key = was.key
 	}
 	return out
 }
@@ -271,10 +275,16 @@ func (w *world) make(d draft, account, by *keys.IdentityKeyPair) *statement {
 func (w *world) add(b []byte, ends []end, forged bool) *statement {
 	m, err := hosting.Parse(b)
 	require.NoError(w.t, err)
+	for _, s := range w.all {
+		if s.hash == m.Hash() {
+			return s
+		}
+	}
 	s := &statement{Manifest: m, hash: m.Hash(), ends: ends, forged: forged, authentic: m.Authentic()}
 	require.Equal(w.t, forged, s.authentic != nil)
 	for _, e := range ends {
 		s.facts |= e.facts()
+		s.shared = s.shared || slices.ContainsFunc(ends, e.moved)
 	}
 	w.all = append(w.all, s)
 	return s

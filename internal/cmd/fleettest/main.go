@@ -2,11 +2,14 @@
 // through a server that lies, and says whether anything was wrong: package fleet
 // says what must be true.
 //
-//	go run ./internal/cmd/fleettest [-groups] [-steps N] [-seed S] [-v]
+//	go run ./internal/cmd/fleettest [-groups | -labels] [-steps N] [-seed S] [-v]
 //
 // With -groups it is 3 to 50 people who talk in a group that they join and leave, as
 // package crowd has it; the size follows from the seed, and every 2,000 steps others
 // begin.
+//
+// With -labels it is customers who write to a business that moves from host to host,
+// as package market has it, and every 300 steps others do.
 //
 // It prints a line of progress now and then, and one at the end, with -v also how
 // often each thing happened. It exits with 1 if there is a fault, and prints what
@@ -25,6 +28,7 @@ import (
 
 	"github.com/gembok-e2ee/gembok/internal/testutil/crowd"
 	"github.com/gembok-e2ee/gembok/internal/testutil/fleet"
+	"github.com/gembok-e2ee/gembok/internal/testutil/market"
 )
 
 func main() {
@@ -41,6 +45,7 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	steps := flags.Int("steps", 200000, "how many steps to do")
 	seed := flags.Uint64("seed", 0, "of what is done at random")
 	groups := flags.Bool("groups", false, "have people talk in a group")
+	labels := flags.Bool("labels", false, "have customers write to a business that moves from host to host")
 	verbose := flags.Bool("v", false, "say how often each thing happened")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -50,9 +55,12 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 		Details() string
 	}
 	var err error
-	if *groups {
+	switch {
+	case *labels:
+		report, err = market.Run(ctx, &market.Options{Steps: *steps, Seed: *seed, Progress: w})
+	case *groups:
 		report, err = crowd.Run(ctx, &crowd.Options{Steps: *steps, Seed: *seed, Progress: w})
-	} else {
+	default:
 		report, err = fleet.Run(ctx, &fleet.Options{Steps: *steps, Seed: *seed, Progress: w})
 	}
 	fmt.Fprintln(w, report)

@@ -17,9 +17,14 @@ func TestRun(t *testing.T) {
 	require.NoError(t, run(context.Background(), &out, []string{"-groups", "-steps", "100", "-v"}))
 	require.Regexp(t, `(?s)^100 steps.*\nnothing was wrong\n$`, out.String())
 
+	out.Reset()
+	require.NoError(t, run(context.Background(), &out, []string{"-labels", "-steps", "100", "-v"}))
+	require.Regexp(t, `(?s)^100 steps.*\nnothing was wrong\n$`, out.String())
+
 	ended, end := context.WithCancel(context.Background())
 	end()
 	require.ErrorIs(t, run(ended, &out, nil), context.Canceled)
 	require.ErrorIs(t, run(ended, &out, []string{"-groups"}), context.Canceled)
+	require.ErrorIs(t, run(ended, &out, []string{"-labels"}), context.Canceled)
 	require.Error(t, run(ended, &out, []string{"-no"}))
 }
