@@ -3,7 +3,9 @@ package session_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -132,4 +134,54 @@ func BenchmarkUpdate1000(b *testing.B) {
 			return nil
 		}))
 	}
+}
+
+// BenchmarkEncryptAtGate is encrypting a short Content without a gate, and with
+// one that lets everything out, says nothing, or a context.
+func BenchmarkEncryptAtGate(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		gate func(session.Address) session.Gate
+	}{
+		{"none", func(session.Address) session.Gate { return nil }},
+		{"open", func(session.Address) session.Gate { return &turnstile{} }},
+		{"claims", func(session.Address) session.Gate { return &turnstile{claim: session.Claim{Epoch: 1, SeenEpoch: 1}} }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r := settled(b, session.Options{Content: true}, at(ani, 1), at(budi, 1))
+			from := r.of(ani, 1)
+			for _, user := range []string{ani, budi} {
+				from.write(b, from.key("shown", user, ""), []byte("\x01"+strings.Repeat("m", 434)))
+			}
+			d := r.reopen(b, from, func(o *session.Options) { o.Gate = c.gate(from.Address()) })
+			plaintext := (&session.Content{Body: make([]byte, 100)}).Bytes()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := d.Encrypt(ctx, at(budi, 1), plaintext); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A turnstile is a gate that lets everything out, with a record of each user
+// and of the own account.
+type turnstile struct {
+	toll
+	claim session.Claim
+}
+
+func (*turnstile) Keys(users []string) []keystore.Key {
+	out := append(make([]keystore.Key, 0, 1+len(users)), shownKey(ani))
+	for _, user := range users {
+		out = append(out, shownKey(user))
+	}
+	return out
+}
+
+func (g *turnstile) Claim(time.Time, []keystore.Record, string) session.Claim { return g.claim }
+
+func (*turnstile) Send(time.Time, []keystore.Record, session.Address, keys.IdentityKey) error {
+	return nil
 }

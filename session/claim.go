@@ -44,20 +44,22 @@ func withoutPeer(h *wire.HostingContext) *wire.HostingContext {
 	return &wire.HostingContext{Sender: h.Sender, SenderDevice: h.SenderDevice, Epoch: h.Epoch, Hash: h.Hash}
 }
 
-// claiming returns an encoded Content that says of hosting what the claim does,
-// and nothing else. A copy for an own device says it in what it is a copy of, of
-// which readContent saw that it is no copy again.
-func (d *Device) claiming(content []byte, claim *Claim, to string) ([]byte, error) {
-	c, err := wire.ParseContent(content)
+// claiming appends the encoding of a Content that says of hosting what the claim
+// does, and nothing else. A copy for an own device says it in what it is a copy of,
+// of which parseContent saw that it is no copy again.
+func (d *Device) claiming(dst []byte, content *wire.Content, claim *Claim, to string) ([]byte, error) {
+	out := *content
+	if out.Hosting, out.Manifest = nil, nil; out.Sync == nil {
+		out.Hosting, out.Manifest = claim.context(d.address, to), claim.Manifest
+		return wire.AppendContent(dst, &out), nil
+	}
+	copied, err := wire.ParseContent(out.Sync.Content)
 	if err != nil {
 		return nil, err
 	}
-	if c.Hosting, c.Manifest = nil, nil; c.Sync == nil {
-		c.Hosting, c.Manifest = claim.context(d.address, to), claim.Manifest
-	} else if c.Sync.Content, err = d.claiming(c.Sync.Content, claim, ""); err != nil {
-		return nil, err
-	}
-	return wire.AppendContent(nil, c), nil
+	inner := *copied
+	inner.Hosting, inner.Manifest = claim.context(d.address, ""), claim.Manifest
+	return append(dst, wrapSync(wire.AppendContent(nil, &inner), out.Sync.Recipient)...), nil
 }
 
 // recipient is whom a Claim for a user is for: "" is the own account.
@@ -77,23 +79,30 @@ func (t *Tx) claim(to string) (*Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.relyOnGate(to)
-	c := t.d.opts.Gate.Claim(t.d.opts.Now(), recs, to)
-	return &c, nil
+	t.relyOnGate()
+	t.gating.claim = t.d.opts.Gate.Claim(t.gating.now, recs, to)
+	return &t.gating.claim, nil
 }
 
-// outgoing returns what Encrypt encrypts of a plaintext that is one: with the
-// gate's claim, and padded.
-func (t *Tx) outgoing(peer Address, plaintext []byte) ([]byte, error) {
-	if t.d.claims() {
-		to := t.d.recipient(peer.User)
-		c, err := t.claim(to)
-		if err != nil {
-			return nil, err
-		}
-		if plaintext, err = t.d.claiming(plaintext, c, to); err != nil {
-			return nil, err
-		}
+// maxContext is how long a hosting context is at most, in bytes, without the
+// names in it.
+const maxContext = 128
+
+// outgoing returns what Encrypt encrypts of a plaintext, which outgoes read: with
+// the gate's claim, and padded.
+func (t *Tx) outgoing(peer Address, plaintext []byte, content *wire.Content) ([]byte, error) {
+	if !t.d.claims() {
+		return t.d.padded(plaintext), nil
 	}
-	return t.d.padded(plaintext), nil
+	to := t.d.recipient(peer.User)
+	c, err := t.claim(to)
+	if err != nil {
+		return nil, err
+	}
+	n := len(plaintext) + maxContext + len(t.d.address.User) + len(to) + len(c.Manifest)
+	out, err := t.d.claiming(make([]byte, 0, wire.PaddedSize(n)), content, c, to)
+	if err != nil {
+		return nil, err
+	}
+	return wire.Pad(out), nil
 }

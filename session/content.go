@@ -114,46 +114,56 @@ func (d *Device) padded(plaintext []byte) []byte {
 
 // outgoes sees whether a plaintext is one for a peer: with Options.Content an
 // encoded Content, and a copy only for an own device.
-func (d *Device) outgoes(peer Address, plaintext []byte) error {
+//
+// It returns what is encoded, which points into it.
+func (d *Device) outgoes(peer Address, plaintext []byte) (*wire.Content, error) {
 	if !d.opts.Content {
-		return nil
+		return nil, nil
 	}
-	c, err := readContent(plaintext)
+	c, _, err := parseContent(plaintext)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if c.SyncTo != "" && peer.User != d.address.User {
-		return fmt.Errorf("%w: copy for another account", ErrMalformed)
+	if c.Sync != nil && peer.User != d.address.User {
+		return nil, fmt.Errorf("%w: copy for another account", ErrMalformed)
 	}
-	return nil
+	return c, nil
 }
 
 // readContent reads a plaintext. One that tells of what another device sent is
 // the Content it sent, with SyncTo; that must not tell of another in turn. What
 // is in it points into the plaintext. Errors are ErrTooLarge and ErrMalformed.
 func readContent(plaintext []byte) (*Content, error) {
-	stored, err := wire.ParseContent(plaintext)
+	stored, copied, err := parseContent(plaintext)
 	if err != nil {
 		return nil, err
 	}
 	to, distribution := "", stored.Distribution
-	if sync := stored.Sync; sync != nil {
-		if sync.Recipient == "" || len(sync.Recipient) > maxUser {
-			return nil, fmt.Errorf("%w: copy of a message to nobody", ErrMalformed)
-		}
-		if stored, err = wire.ParseContent(sync.Content); err != nil {
-			return nil, err
-		}
-		if stored.Sync != nil {
-			return nil, fmt.Errorf("%w: copy of a copy", ErrMalformed)
-		}
-		to, distribution = sync.Recipient, nil
+	if copied != nil {
+		to, distribution, stored = stored.Sync.Recipient, nil, copied
 	}
 	c := &Content{Body: stored.Body, SentAt: moment(min(stored.SentAt, math.MaxInt64)), SyncTo: to, Distribution: distribution}
 	if t := stored.Timer; t != nil {
 		c.Timer, c.TimerVersion = time.Duration(t.Seconds)*time.Second, t.Version
 	}
 	return c, nil
+}
+
+// parseContent parses a plaintext, and what it is a copy of, nil where it is none.
+func parseContent(plaintext []byte) (c, copied *wire.Content, err error) {
+	if c, err = wire.ParseContent(plaintext); err != nil || c.Sync == nil {
+		return c, nil, err
+	}
+	if c.Sync.Recipient == "" || len(c.Sync.Recipient) > maxUser {
+		return nil, nil, fmt.Errorf("%w: copy of a message to nobody", ErrMalformed)
+	}
+	if copied, err = wire.ParseContent(c.Sync.Content); err != nil {
+		return nil, nil, err
+	}
+	if copied.Sync != nil {
+		return nil, nil, fmt.Errorf("%w: copy of a copy", ErrMalformed)
+	}
+	return c, copied, nil
 }
 
 // strip takes the padding off what was decrypted. What it has no place for, in

@@ -139,7 +139,8 @@ func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := d.outgoes(peer, plaintext); err != nil {
+	content, err := d.outgoes(peer, plaintext)
+	if err != nil {
 		return nil, err
 	}
 	var out *Message
@@ -147,7 +148,7 @@ func (d *Device) Encrypt(ctx context.Context, peer Address, plaintext []byte) (*
 		if err := t.load(t.sessionKeys(peer)...); err != nil {
 			return err
 		}
-		padded, err := t.outgoing(peer, plaintext)
+		padded, err := t.outgoing(peer, plaintext, content)
 		if err != nil {
 			return err
 		}

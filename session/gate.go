@@ -43,41 +43,59 @@ type Gate interface {
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
 	// Receive sees an authentic message, of which plaintext is what
 	// Received.Plaintext is, and cannot refuse it. A record that is damaged, or of a
-	// newer version, has a Version and no Value here, and stays. Note is kept and returned with
-	// the message, and so are the events.
+	// newer version, has a Version and no Value here, and stays. Note is kept and
+	// returned with the message, and so are the events.
 	Receive(now time.Time, records []keystore.Record, from Address, identity keys.IdentityKey, plaintext []byte) (changes []keystore.Change, note []byte, events []Event)
 }
 
-// A gating is what a Tx remembers of the gate: which records it has about the
-// user whom it was asked about last.
+// A gating is what a Tx remembers of the gate: which records that has about the
+// user whom it was asked about last, and room for them. The zero value is nobody.
 type gating struct {
-	known bool
-	user  string
-	keys  []keystore.Key
+	known   bool
+	user    [1]string
+	now     time.Time // for all that is asked about the user
+	keys    []keystore.Key
+	places  []int // of the records in the Tx, once they are loaded
+	records []keystore.Record
+
+	roomPlaces [3]int
+	room       [3]keystore.Record
+	claim      Claim
 }
 
-// gateKeys are the gate's records about a user; "" is nobody but the own
-// account.
+// A gatedTx is a Tx of a Device that has a gate.
+type gatedTx struct {
+	Tx
+	gating
+}
+
+// gateKeys are the records of the gate that there is about a user; "" is nobody but
+// the own account.
 func (t *Tx) gateKeys(user string) []keystore.Key {
-	t.withGateKeys(nil, user)
+	if g := t.gating; !g.known || g.user[0] != user {
+		t.withGateKeys(nil, user)
+	}
 	return t.gating.keys
 }
 
 // withGateKeys appends them to keys.
 func (t *Tx) withGateKeys(keys []keystore.Key, user string) []keystore.Key {
+	g := t.gating
 	switch {
-	case t.d.opts.Gate == nil:
+	case g == nil:
 		return keys
-	case t.gating.known && t.gating.user == user:
-		return append(keys, t.gating.keys...)
+	case g.known && g.user[0] == user:
+		return append(keys, g.keys...)
 	}
-	var users []string
-	if user != "" {
-		users = []string{user}
+	g.known, g.user[0], g.now = true, user, t.Now()
+	g.places, g.records = g.roomPlaces[:0], g.room[:0]
+	users := g.user[:]
+	if user == "" {
+		users = nil
 	}
 	n := len(keys)
 	keys = t.d.withGateKeys(keys, users)
-	t.gating = gating{known: true, user: user, keys: keys[n:len(keys):len(keys)]}
+	g.keys = keys[n:len(keys):len(keys)]
 	return keys
 }
 
@@ -94,31 +112,53 @@ func (d *Device) withGateKeys(keys []keystore.Key, users []string) []keystore.Ke
 	return keys
 }
 
-// gateRecords are those records about a user as the gate sees them. They are
-// loaded, but for a gate that names others each time. With an error of what is in
-// one, all are returned, that one without a Value.
+// gateRecords are those records about a user as the gate sees them, until it is
+// asked about another one. They are loaded, but for a gate that names others each
+// time. With an error of what is in one, all are returned, that one without a Value.
 func (t *Tx) gateRecords(user string) (_ []keystore.Record, unreadable error) {
-	keys := t.gateKeys(user)
-	out := make([]keystore.Record, len(keys))
-	for i, k := range keys {
-		at := t.place(k)
-		if at < 0 {
-			if err := t.load(keys...); err != nil {
-				return nil, err
-			}
-			at = t.at(k)
-		}
-		rec, err := t.gateRecord(at)
-		out[i], unreadable = rec, cmp.Or(unreadable, err)
+	places, err := t.gatePlaces(user)
+	if err != nil {
+		return nil, err
 	}
-	return out, unreadable
+	g := t.gating
+	g.records = g.records[:0]
+	for _, at := range places {
+		rec, err := t.gateRecord(at)
+		g.records, unreadable = append(g.records, rec), cmp.Or(unreadable, err)
+	}
+	return g.records, unreadable
 }
 
-// relyOnGate makes the outcome depend on the records that the gate has about a
-// user, which are loaded.
-func (t *Tx) relyOnGate(user string) {
-	for _, k := range t.gateKeys(user) {
-		t.check(k)
+// gatePlaces are where these records are.
+func (t *Tx) gatePlaces(user string) ([]int, error) {
+	keys := t.gateKeys(user)
+	g := t.gating
+	if len(g.places) == len(keys) {
+		return g.places, nil
+	}
+	if slices.ContainsFunc(keys, func(k keystore.Key) bool { return t.place(k) < 0 }) {
+		if err := t.load(keys...); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range keys {
+		g.places = append(g.places, t.at(k))
+	}
+	return g.places, nil
+}
+
+// relyOnGate makes the outcome depend on the records that the gate was given
+// last.
+func (t *Tx) relyOnGate() {
+	for _, at := range t.gating.places {
+		t.checkAt(at)
+	}
+}
+
+// ungate forgets where the records were.
+func (t *Tx) ungate() {
+	if t.gating != nil {
+		t.gating.known = false
 	}
 }
 
@@ -141,8 +181,8 @@ func (t *Tx) mayTransmit(to Address, identity keys.IdentityKey) error {
 	if err != nil {
 		return err
 	}
-	t.relyOnGate(to.User)
-	return t.d.opts.Gate.Send(t.d.opts.Now(), recs, to, identity)
+	t.relyOnGate()
+	return t.d.opts.Gate.Send(t.gating.now, recs, to, identity)
 }
 
 // judgeReceived shows the gate a message, and takes over what it makes of it.
@@ -154,8 +194,8 @@ func (t *Tx) judgeReceived(r *Received) error {
 	if recs == nil { // what cannot be read is no reason not to read the message
 		return err
 	}
-	t.relyOnGate(r.From.User)
-	changes, note, events := t.d.opts.Gate.Receive(t.d.opts.Now(), recs, r.From, r.Identity, r.Plaintext)
+	t.relyOnGate()
+	changes, note, events := t.d.opts.Gate.Receive(t.gating.now, recs, r.From, r.Identity, r.Plaintext)
 	r.Note = note
 	r.Events = append(r.Events, events...)
 	return t.adopt(r.From.User, changes)

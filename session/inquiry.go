@@ -39,7 +39,7 @@ func (q *inquiry) judge(t *Tx, user string) error {
 	if q.judged == nil {
 		q.judged = make(map[string]bool)
 	}
-	if q.judged[user] = true; q.d.opts.Gate.Wants(q.d.opts.Now(), recs, user) {
+	if q.judged[user] = true; q.d.opts.Gate.Wants(t.gating.now, recs, user) {
 		q.want(user)
 	}
 	return nil
@@ -150,9 +150,9 @@ func (t *Tx) see(s showing) (doubt, err error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, events, doubt := t.d.opts.Gate.See(t.d.opts.Now(), recs, s.user, s.manifest)
+	changes, events, doubt := t.d.opts.Gate.See(t.gating.now, recs, s.user, s.manifest)
 	if len(changes)+len(events) > 0 {
-		t.relyOnGate(s.user)
+		t.relyOnGate()
 	}
 	if err := t.adopt(s.user, changes); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ type mailing struct {
 	begins bool // the message is new: there is no copy of it yet
 
 	inquiry inquiry
-	claims  *Claim // what the message says of hosting; nil is nothing
+	claimed *Claim // what the message says of hosting; nil is nothing
 
 	lists  map[string]listing // what the Directory said
 	offers map[Address]offer
@@ -234,19 +234,25 @@ func (m *mailing) claim() (err error) {
 	if !m.begins || !m.d.claims() {
 		return nil
 	}
-	if m.claims, err = m.t.claim(m.s.to); err != nil {
+	c, err := m.t.claim(m.s.to)
+	if err != nil {
 		return err
 	}
+	m.claimed = new(*c) // the gate is asked for more
 	return m.write(&m.s.content)
 }
 
 // write sets what is encrypted of a content.
 func (m *mailing) write(c *Content) (err error) {
 	s := m.s
-	if s.plain, err = m.d.plaintext(c, s.sentAt); err != nil || m.claims == nil {
+	if s.plain, err = m.d.plaintext(c, s.sentAt); err != nil || m.claimed == nil {
 		return err
 	}
-	if s.plain, err = m.d.claiming(s.plain, m.claims, s.to); err != nil {
+	content, err := wire.ParseContent(s.plain)
+	if err != nil {
+		return err
+	}
+	if s.plain, err = m.d.claiming(nil, content, m.claimed, s.to); err != nil {
 		return err
 	}
 	return s.tooLarge(m.d)

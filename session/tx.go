@@ -37,8 +37,8 @@ type Tx struct {
 	past   []*sent   // what it made when the operation ran before
 	held   []func()  // gives out what was made, in a transaction of the app's
 
-	gating   gating
-	deadline uint64 // when the first of what is stored here is to go; 0: never
+	gating   *gating // nil: there is no gate
+	deadline uint64  // when the first of what is stored here is to go; 0: never
 
 	stagedID  MessageID // of the message asked for last, and its record
 	stagedKey keystore.Key
@@ -63,7 +63,14 @@ type altered struct {
 // indexed is how many records are found faster by a map than one by one.
 const indexed = 32
 
-func (d *Device) begin(ctx context.Context) *Tx { return &Tx{d: d, ctx: ctx} }
+func (d *Device) begin(ctx context.Context) *Tx {
+	if d.opts.Gate == nil {
+		return &Tx{d: d, ctx: ctx}
+	}
+	g := &gatedTx{Tx: Tx{d: d, ctx: ctx}}
+	g.Tx.gating = &g.gating
+	return &g.Tx
+}
 
 // errStore reports a Load that did not return what it was asked for.
 var errStore = errors.New("session: store broke its contract")
@@ -133,8 +140,10 @@ func (d *Device) repeat(t *Tx, f func(*Tx) error) error {
 		if err == nil || !repeat || again == maxReruns {
 			return err
 		}
-		t = &Tx{d: d, ctx: t.ctx, past: t.sends, peers: t.peers, once: t.once, rerun: true,
-			unsure: t.unsure || errors.Is(err, keystore.ErrCommitUnknown)}
+		before := t
+		t = d.begin(before.ctx)
+		t.past, t.peers, t.once, t.rerun = before.sends, before.peers, before.once, true
+		t.unsure = before.unsure || errors.Is(err, keystore.ErrCommitUnknown)
 	}
 }
 
@@ -419,6 +428,7 @@ func (t *Tx) try(f func() error) error {
 			delete(t.index, e.rec.Key)
 		}
 		t.recs = t.recs[:n]
+		t.ungate()
 	}
 	t.undo = nil
 	return err

@@ -163,14 +163,15 @@ func (t *Tx) Encrypt(to Address, plaintext []byte) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.d.outgoes(to, plaintext); err != nil {
+	content, err := t.d.outgoes(to, plaintext)
+	if err != nil {
 		return nil, err
 	}
 	keys := t.sessionKeys(to)
 	if err := t.loadBeside(t.d.sessionKey(to), keys...); err != nil {
 		return nil, err
 	}
-	if plaintext, err = t.outgoing(to, plaintext); err != nil {
+	if plaintext, err = t.outgoing(to, plaintext, content); err != nil {
 		return nil, err
 	}
 	fresh := t.untouched(keys)

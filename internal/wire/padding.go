@@ -27,6 +27,14 @@ func AppendPadded(dst, content []byte) []byte {
 	return dst[:end]
 }
 
+// Pad is AppendPadded of a Content to nothing, in its own room if there is enough.
+func Pad(content []byte) []byte {
+	n, at := PaddedSize(len(content)), len(content)+1
+	out := append(slices.Grow(content, n-len(content)), paddingMarker)[:n]
+	clear(out[at:])
+	return out
+}
+
 // TrimPadding returns what was padded, at whatever step: all before the last
 // 0x80 with nothing but zero bytes behind it. The error is ErrMalformed where
 // there is no such byte: deployed peers then take what they got, or nothing.

@@ -18,6 +18,7 @@ func TestPAD_01_Padding(t *testing.T) {
 	for n := range 1000 {
 		content := seqFrom(n, 0x80) // with the marker, and zeros, inside
 		padded := wire.AppendPadded([]byte("before"), content)
+		require.Equal(t, padded[len("before"):], wire.Pad(append(make([]byte, 0, 100), content...)))
 		require.Equal(t, "before", string(padded[:6]))
 		padded = padded[6:]
 		require.Len(t, padded, wire.PaddedSize(n))
