@@ -131,13 +131,13 @@ func (p *play) expect(a *actor, kinds ...string) (event, error) {
 		switch {
 		case e.Kind == newsEvent:
 			p.print(p.word("    %s is told: %s"), a.label, printable(e.Peer+" "+e.Text))
-		case e.Kind == labelEvent, e.Kind == hostingEvent:
+		case e.Kind == labelEvent, e.Kind == hostingEvent, e.Kind == timerEvent:
 			p.shows(a, e)
 		case e.Kind == keyEvent:
 			err = p.passKey(a)
 		case p.peer == "official" && (e.Kind == asksEvent || e.Kind == noticeEvent):
 			err = p.consents(a, e)
-		case p.about.Load() && (e.Kind == asksEvent || e.Kind == heldEvent):
+		case p.about.Load() && (e.Kind == asksEvent || e.Kind == heldEvent || e.Kind == goneEvent):
 			p.aside[a] = append(p.aside[a], e)
 		default:
 			return e, a.check(e, strings.Join(kinds, " or "), nil)

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
 )
@@ -24,6 +26,7 @@ var help = []string{
 	"/group NAME WHO...  make a group, or say anew who is in it; it is called YOU/NAME",
 	"/remove NAME WHO    remove somebody from a group of yours",
 	"/g NAME TEXT    write to a group; also /to YOU/NAME",
+	"/timer SECONDS  how long after it was read what is written from now on disappears",
 	"/number [NAME]  the safety number with somebody, as digits and as a code; the same",
 	"                on both sides if nobody is in between",
 	"/verify NAME X  say so: X is the digits, or the text of the code, of the other side",
@@ -118,6 +121,12 @@ func (t *talk) do(ctx context.Context, line string) error {
 		return t.p.accept(ctx, t.to)
 	case command == "/accept":
 		return t.p.accept(ctx, arg)
+	case command == "/timer" && t.to != "":
+		n, err := strconv.ParseUint(arg, 10, 31)
+		if err != nil {
+			return errors.New("/timer wants a number of seconds; 0 is for good")
+		}
+		return t.p.last(ctx, t.to, time.Duration(n)*time.Second)
 	case command == "/label" && t.to != "":
 		return t.p.label(ctx, t.to)
 	case command == "/consent" && t.to != "" && (arg == "yes" || arg == "no"):

@@ -21,7 +21,7 @@ func (p *play) hosting() error {
 	p.about.Store(true)
 	p.pair, p.members, p.expelled = []string{"Ani", "Toko"}, nil, ""
 	p.devices["Toko"] = []string{"Toko"}
-	for _, scene := range []func() error{p.opens, p.moves, p.strips, p.replays, p.tells, p.declines, p.agrees} {
+	for _, scene := range []func() error{p.opens, p.moves, p.strips, p.replays, p.tells, p.declines, p.agrees, p.disappears} {
 		if err := scene(); err != nil {
 			return err
 		}
@@ -169,4 +169,17 @@ func (p *play) agrees() error {
 		return err
 	}
 	return errors.Join(p.carry(p.waiting, p.waited), p.says("Toko/2", thanksLine))
+}
+
+// disappears lets two people write what does not last.
+func (p *play) disappears() error {
+	p.tell(timerScene)
+	p.pair = []string{"Ani", "Budi"}
+	if err := p.actors["Ani"].types("/to Budi"); err != nil {
+		return err
+	}
+	if err := p.commands("Ani", "/timer 1", noticeEvent); err != nil {
+		return err
+	}
+	return errors.Join(p.says("Ani", codeLine), p.sees("Ani", goneEvent), p.sees("Budi", goneEvent))
 }

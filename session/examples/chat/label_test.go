@@ -186,7 +186,7 @@ func TestWords(t *testing.T) {
 
 var allTexts = []text{
 	labelText, changeText, fewerText, askText, answerText, openText, refusedText, yesText, noText, nothingText, strippedText,
-	staleText, awaitedText, mismatchText, contradictText, strangerText, newerOwnText, otherOwnText, untrueText, unshownText, unfitText,
+	staleText, awaitedText, mismatchText, contradictText, strangerText, newerOwnText, otherOwnText, untrueText, unshownText, unfitText, lastsText, keptText, goneText, timerScene, codeLine,
 	newDeviceText, noDeviceText, movedText, opensScene, movesScene, stripsScene, replaysScene, tellsScene, staleScene,
 	declinesScene, agreesScene, buyLine, sellLine, bothLine, movedLine, thanksLine,
 }

@@ -22,6 +22,7 @@
 //     is shown, and moves to a provider in mid-conversation. The relay leaves that out,
 //     and then shows what was so before; both are seen, and nothing is sent. Then it
 //     is said who would read it, and what was written waits for a yes.
+//   - What two write then disappears, a second after it was read.
 //
 // The last line counts the messages sent, their copies for devices, and how many of
 // these were read, lost, read twice, and refused as forged, or as a copy of what is
@@ -58,6 +59,7 @@
 //	declare.go  how an account says who holds its keys
 //	move.go     how a business moves to a provider; role.go, who is what
 //	words.go    what is said of all that, in two languages
+//	timer.go    how messages disappear
 //	body.go     what is in a message
 //	client.go   how a Device asks a server for devices and their keys
 //

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	lastLine         = "\nsent 52 in 68 copies · read 68 · lost 0 · twice 0 · refused 3\n"
+	lastLine         = "\nsent 53 in 69 copies · read 69 · lost 0 · twice 0 · refused 3\n"
 	lastLineOfficial = "\nsent 38 in 47 copies · read 47 · lost 0 · twice 0 · refused 1\n"
 )
 
@@ -47,7 +47,7 @@ var demoShows = []string{
 	"Ani has given a new key for the group to Budi\n",
 	"Citra refuses that: gembok: authentication failed\n    Budi reads:  It is a surprise",
 	"Budi is told: Ani has no device 2 any more",
-	"the relay's log shows 78 messages, and of 0 who sent them",
+	"the relay's log shows 79 messages, and of 0 who sent them",
 }
 
 // hostingShows is what nobody should miss of who holds the keys, in this order.
@@ -70,6 +70,9 @@ var hostingShows = map[string][]string{
 		"/consent yes",
 		"Toko/2 reads:  I take both.",
 		"Ani reads:  Thank you! They are packed.",
+		"Budi sees:  what is written with Ani disappears 1 s after it was read",
+		"Budi reads:  The code of the gate is 4711.",
+		"Budi sees:  a message of the chat with Ani has disappeared",
 	},
 	"id": {
 		"percakapan dengan Toko:\n          Kunci di ujung sana dipegang bisnis itu sendiri, di servernya.\n",
@@ -89,6 +92,7 @@ var hostingShows = map[string][]string{
 		"/consent yes",
 		"Toko/2 membaca:  Saya ambil semuanya.",
 		"Ani membaca:  Terima kasih! Sudah dibungkus.",
+		"Budi melihat:  satu pesan dalam percakapan dengan Ani telah hilang",
 	},
 }
 

@@ -42,6 +42,7 @@ type note struct {
 	Text string    `json:"text,omitempty"`
 	File *file     `json:"file,omitempty"`
 	From string    `json:"from,omitempty"` // who wrote it, in a group
+	Gone time.Time `json:"gone,omitzero"`  // when it disappears; zero: never
 	// In the outbox: who is in the group from the Round on, and who is told that.
 	Members []string `json:"members,omitempty"`
 	Round   uint64   `json:"round,omitempty"`
@@ -52,6 +53,7 @@ type note struct {
 	Sealed []*submission `json:"sealed,omitempty"`
 	Until  time.Time     `json:"until,omitzero"`  // when its certificate expires; zero: it has none
 	Again  bool          `json:"again,omitempty"` // sent before: it is in the history
+	Lasts  time.Duration `json:"lasts,omitempty"` // after it was sent, or read; 0: for good
 
 	version uint64 // the record's; 0: not stored
 }
@@ -94,6 +96,7 @@ func noteOf(r *session.Received, b *body) *note {
 	if b.Group != "" {
 		x.Peer, x.From = b.Group, nameOf(r.From.User)
 	}
+	x.Gone = x.ends(r)
 	return x
 }
 
@@ -109,10 +112,10 @@ func (n *notebook) saveRead(ctx context.Context, x *note) (isNew bool, err error
 // saveSent moves a note from the outbox to the history.
 func (n *notebook) saveSent(ctx context.Context, x *note) error {
 	if x.Again || x.Members != nil {
-		return n.drop(ctx, x)
+		return n.drop(ctx, kindOutbox, x)
 	}
 	sent := *x
-	sent.Sealed = nil
+	sent.Sealed, sent.Gone = nil, session.Timer{Duration: x.Lasts}.Deadline(x.Sealed[0].SentAt)
 	value, err := json.Marshal(sent)
 	if err != nil {
 		return err
@@ -123,9 +126,9 @@ func (n *notebook) saveSent(ctx context.Context, x *note) error {
 	return err
 }
 
-// drop removes a note from the outbox.
-func (n *notebook) drop(ctx context.Context, x *note) error {
-	_, err := n.store.Commit(ctx, keystore.Change{Op: keystore.Delete, Key: n.key(kindOutbox, x.ID), Expect: x.version})
+// drop removes a note.
+func (n *notebook) drop(ctx context.Context, kind string, x *note) error {
+	_, err := n.store.Commit(ctx, keystore.Change{Op: keystore.Delete, Key: n.key(kind, x.ID), Expect: x.version})
 	return err
 }
 

@@ -134,7 +134,7 @@ func (p *person) send(ctx context.Context, x *note) (err error) {
 			x.Sealed = nil // nobody believes that certificate any more
 		}
 		if x.Sealed == nil && x.Again {
-			return p.notes.drop(ctx, x) // and so it was not asked for
+			return p.notes.drop(ctx, kindOutbox, x) // and so it was not asked for
 		}
 		if x.Sealed == nil {
 			if s, err = p.encrypt(ctx, x); err != nil {
@@ -146,13 +146,13 @@ func (p *person) send(ctx context.Context, x *note) (err error) {
 		switch {
 		case errors.Is(err, errRejected):
 			p.screen.show(event{Kind: troubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error()})
-			return p.notes.drop(ctx, x)
+			return p.notes.drop(ctx, kindOutbox, x)
 		case err != nil:
 			return err
 		case len(said) == 0:
 			return p.sent(ctx, x, s)
 		case x.Again:
-			return p.notes.drop(ctx, x) // the device that asked for it is gone
+			return p.notes.drop(ctx, kindOutbox, x) // the device that asked for it is gone
 		case s == nil:
 			x.Sealed = nil // before this process started: begin anew
 			continue
@@ -205,8 +205,13 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 	if err != nil {
 		return nil, err
 	}
+	timer, _, err := p.notes.timer(ctx, x.Peer)
+	if err != nil {
+		return nil, err
+	}
+	x.Lasts = timer.Duration
 	var s *session.Sending
-	if content := (&session.Content{Body: body}); x.shared() {
+	if content := (&session.Content{Body: body, Timer: timer.Duration, TimerVersion: timer.Version}); x.shared() {
 		s, err = p.encryptOnce(ctx, group, users, content, sealing)
 	} else {
 		s, err = p.device.Send(ctx, users, content, sealing)
@@ -294,6 +299,7 @@ func (p *person) sent(ctx context.Context, x *note, s *session.Sending) error {
 	if err := p.notes.saveSent(ctx, x); err != nil {
 		return err
 	}
+	p.ages()
 	if err := p.news(ctx); err != nil {
 		return err
 	}

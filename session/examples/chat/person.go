@@ -64,6 +64,7 @@ type person struct {
 	screen screen
 
 	kick      chan struct{} // something is to be sent
+	aging     chan struct{} // something came into the history that disappears
 	published chan struct{} // closed once the relay knows this device
 	crash     atomic.Bool   // end after the next Decrypt, before anything is saved
 	due       time.Time     // when upkeep is; of receiveAll alone
@@ -87,7 +88,7 @@ type person struct {
 func newPerson(me session.Address, d device, gate *hosting.Gate, store keystore.Store, relay *client, s screen) *person {
 	p := &person{
 		me: me, device: d, siblings: fmt.Sprint(me.Device), notes: notesOf(store, me), relay: relay, screen: s,
-		kick: make(chan struct{}, 1), published: make(chan struct{}),
+		kick: make(chan struct{}, 1), aging: make(chan struct{}, 1), published: make(chan struct{}),
 		changed: map[session.Address]keys.IdentityKey{}, accepted: map[string]bool{}, said: map[string]string{},
 		labels: map[string][]string{}, questions: map[string]question{},
 	}
@@ -145,10 +146,11 @@ func (p *person) run(ctx context.Context) error {
 	if err := p.catchUp(ctx); err != nil {
 		return err
 	}
-	var both sync.WaitGroup
-	both.Go(func() { p.sendAll(ctx) })
-	both.Go(func() { p.receiveAll(ctx) })
-	both.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { p.sendAll(ctx) })
+	all.Go(func() { p.receiveAll(ctx) })
+	all.Go(func() { p.sweepAll(ctx) })
+	all.Wait()
 	return nil
 }
 
@@ -369,6 +371,7 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 	if isNew || mail != "" {
 		p.screen.show(shown)
 	}
+	p.ages()
 	return p.device.Acknowledge(ctx, r)
 }
 
@@ -381,6 +384,9 @@ func (p *person) foretell(ctx context.Context, r *session.Received, x *note) err
 		}
 	}
 	if err := p.notices(ctx, r); err != nil {
+		return err
+	}
+	if err := p.hearTimer(ctx, x.Peer, r.Timer()); err != nil {
 		return err
 	}
 	if x.Mine { // nothing may be known here yet

@@ -30,6 +30,8 @@ const (
 	hostingEvent  = "hosting"  // that changed, or what is said of it is not true
 	asksEvent     = "asks"     // nothing is sent before the answer
 	heldEvent     = "held"     // messages are not sent, because of who holds the keys, or may
+	timerEvent    = "timer"    // somebody says how long messages last
+	goneEvent     = "gone"     // a message has disappeared
 	removedEvent  = "removed"  // this device was removed
 	troubleEvent  = "trouble"  // something else went wrong
 	noticeEvent   = "notice"   // the answer to a command
@@ -135,7 +137,7 @@ func (e *event) line() string {
 		return "the safety number with " + peer + " is the same on both sides: nobody is in between"
 	case diedEvent:
 		return "! received, not saved, and killed"
-	case noticeEvent:
+	case noticeEvent, timerEvent, goneEvent:
 		return text
 	}
 	return ""

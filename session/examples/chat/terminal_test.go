@@ -52,7 +52,7 @@ func FuzzPrintable(f *testing.F) {
 func TestEventLines(t *testing.T) {
 	const bad = "\x1b[31m\u202e\r"
 	for _, kind := range []string{readyEvent, readEvent, againEvent, refusedEvent, askedEvent, syncEvent, resentEvent, sentEvent,
-		waitsEvent, changedEvent, newsEvent, linkEvent, offerEvent, labelEvent, hostingEvent, asksEvent, heldEvent, numberEvent, verifiedEvent, groupEvent, keyEvent, removedEvent, troubleEvent, noticeEvent, diedEvent} {
+		waitsEvent, changedEvent, newsEvent, linkEvent, offerEvent, labelEvent, hostingEvent, asksEvent, heldEvent, timerEvent, goneEvent, numberEvent, verifiedEvent, groupEvent, keyEvent, removedEvent, troubleEvent, noticeEvent, diedEvent} {
 		e := event{Kind: kind, Peer: bad, Text: bad, Group: bad, Lines: []string{bad}, Outsider: true, Unaccepted: true}
 		require.False(t, strings.ContainsAny(e.line(), "\x1b\u202e\r"), kind)
 	}

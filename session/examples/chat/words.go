@@ -47,6 +47,10 @@ var (
 		"%s telah melihat pernyataan lain tentang pemegang kunci Anda: orang lain membuatnya, atau itu tidak benar."}
 	untrueText = text{"what the relay shows of who holds the key of %s is not to be believed: %v",
 		"yang ditunjukkan relay tentang pemegang kunci %s tidak dapat dipercaya: %v"}
+	lastsText = text{"what is written with %s disappears %d s after it was read", "yang ditulis bersama %s hilang %d detik setelah dibaca"}
+	keptText  = text{"what is written with %s stays", "yang ditulis bersama %s tetap ada"}
+	goneText  = text{"a message of the chat with %s has disappeared", "satu pesan dalam percakapan dengan %s telah hilang"}
+
 	newDeviceText = text{"has a new device, number %d", "punya perangkat baru, nomor %d"}
 	noDeviceText  = text{"has no device %d any more", "tidak lagi punya perangkat %d"}
 	movedText     = text{"%s (%s) has the keys of this account from now on", "mulai kini %s (%s) memegang kunci akun ini"}
@@ -69,6 +73,9 @@ var (
 	declinesScene = text{"The relay gives up. Ani does not agree, and that stays so.", "Relay menyerah. Ani tidak setuju, dan itu tetap berlaku."}
 	agreesScene   = text{"Ani thinks again, and agrees. What she wrote goes out.", "Ani berpikir lagi, lalu setuju. Yang ditulisnya terkirim."}
 
+	timerScene = text{"With Budi, Ani has what they write disappear a second after it was read.", "Bersama Budi, Ani membuat yang mereka tulis hilang sedetik setelah dibaca."}
+
+	codeLine   = text{"The code of the gate is 4711.", "Kode gerbangnya 4711."}
 	buyLine    = text{"Do you have mangoes today?", "Hari ini ada mangga?"}
 	sellLine   = text{"Two kilos, the yellow ones.", "Ada dua kilo, yang kuning."}
 	bothLine   = text{"I take both.", "Saya ambil semuanya."}
