@@ -178,14 +178,17 @@ func (g *Gate) Label(ctx context.Context, d *session.Device, users ...string) (L
 }
 
 // Manifest returns the newest manifest of a user that is held and believed, agreed
-// to or not, the own account's too; nil is none. Its Hash is what package
-// fingerprint covers. Errors are those of Label.
+// to or not, the own account's too; nil is none. It is the caller's. Its Hash is what
+// package fingerprint covers. Errors are those of Label.
 func (g *Gate) Manifest(ctx context.Context, d *session.Device, user string) (*Manifest, error) {
 	k, err := g.look(ctx, d, user)
 	if err != nil {
 		return nil, err
 	}
-	return k.newest(), nil
+	if k.newest() == nil {
+		return nil, nil
+	}
+	return k.newest().clone(), nil
 }
 
 // Evidence returns two manifests of a user that are held and contradict each other;

@@ -22,8 +22,9 @@ func newEvidence(a, b *Manifest) *Evidence {
 	return &Evidence{a, b}
 }
 
-// Manifests returns both, the older or else the one with the lower hash first.
-func (e *Evidence) Manifests() (first, second *Manifest) { return e.first, e.second }
+// Manifests returns both, the older or else the one with the lower hash first. They
+// are the caller's.
+func (e *Evidence) Manifests() (first, second *Manifest) { return e.first.clone(), e.second.clone() }
 
 // Bytes returns the encoding, which ParseEvidence reads.
 func (e *Evidence) Bytes() []byte {

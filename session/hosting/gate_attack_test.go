@@ -233,3 +233,33 @@ func TestAttackSendToOwnHosted(t *testing.T) {
 }
 
 func scopeOf(s *side) string { return s.Address().String() }
+
+// What an app does with a manifest that it was given, such as to make the next one
+// of it, is nothing to the gate.
+func TestManifestIsACopy(t *testing.T) {
+	w, b, k := met(t)
+	m1 := k.publishes(t, w, follow(t, nil, hosted(1, awan())))
+	k.says(t, b, "halo")
+	b.agrees(t, toko)
+	fork := signed(t, after(nil, hosted(1, awan()), own(2, hosting.OwnerServer)), accountKey)
+	for range 2 {
+		for _, s := range []*side{b, k} {
+			m, err := s.gate.Manifest(ctx, s.Device, toko)
+			require.NoError(t, err)
+			require.Equal(t, m1.Hash(), m.Hash())
+			m.Endpoints[0].Controller, m.Endpoints[0].Provider.Name, m.Endpoints[0].Signature[0] = hosting.Person, "X", 0
+		}
+		require.Equal(t, "PT Awan", b.label(t, toko).Parties[0].Name)
+		b.says(t, k, "ya")
+	}
+	w.manifests[toko] = fork.Bytes()
+	require.ErrorIs(t, b.Refresh(ctx, toko), hosting.ErrLabelStale)
+	for range 2 {
+		e, err := b.gate.Evidence(ctx, b.Device, toko)
+		require.NoError(t, err)
+		first, second := e.Manifests()
+		require.ElementsMatch(t, [][32]byte{m1.Hash(), fork.Hash()}, [][32]byte{first.Hash(), second.Hash()})
+		first.Endpoints[0].Provider.Name, second.Endpoints[0].Provider.Name = "X", "Y"
+	}
+	require.Len(t, b.label(t, toko).Parties, 1)
+}

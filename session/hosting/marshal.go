@@ -37,6 +37,15 @@ func Parse(b []byte) (*Manifest, error) {
 	return m, nil
 }
 
+// clone returns a copy of m, which was parsed, for somebody who may change it.
+func (m *Manifest) clone() *Manifest {
+	out, err := Parse(m.Bytes())
+	if err != nil {
+		panic("hosting: internal error: " + err.Error()) // it was read from such bytes
+	}
+	return out
+}
+
 // A reader keeps the first error.
 type reader struct{ err error }
 
