@@ -185,18 +185,20 @@ func TestDeviceSameKeyNewController(t *testing.T) {
 	m1 := k.publishes(t, w, follow(t, nil, own(1, hosting.OwnerServer)))
 	require.NoError(t, b.Refresh(ctx, toko))
 	b.sent(t)
+	b.told(t)
 	require.ErrorIs(t, b.refreshes(w, toko, follow(t, m1, hosted(1, awan())).Bytes()), hosting.ErrControllerChangedForKey)
 	require.Equal(t, hosting.State("CONFLICT"), b.label(t, toko).State)
 	require.ErrorIs(t, b.refuses(t, k), hosting.ErrLabelMismatch)
 	n := b.told(t)
-	require.ErrorIs(t, n[len(n)-1].Err, hosting.ErrControllerChangedForKey)
+	require.Len(t, n, 1)
+	require.ErrorIs(t, n[0].Err, hosting.ErrControllerChangedForKey)
 	require.ErrorIs(t, k.gate.Publish(ctx, k.Device, follow(t, m1, hosted(1, awan())).Bytes()), hosting.ErrControllerChangedForKey)
 }
 
 // An identity key that changed is not the one that the manifest lists, whatever the
 // user accepts.
 func TestLBL_04_IdentityChanged(t *testing.T) {
-	w, b, k, m1 := believing(t)
+	w, b, _, m1 := believing(t)
 	again := w.add(t, at(toko, 1), deviceKey(7))
 	require.NoError(t, b.AcceptIdentity(ctx, at(toko, 1), again.Identity()))
 	w.begins(t, b, again)
@@ -207,7 +209,6 @@ func TestLBL_04_IdentityChanged(t *testing.T) {
 	e.Identity = again.Identity()
 	require.NoError(t, b.refreshes(w, toko, follow(t, m1, e).Bytes()))
 	b.says(t, again, "halo")
-	_ = k
 }
 
 func TestLBL_05_ClockAtDevice(t *testing.T) {

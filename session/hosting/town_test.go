@@ -243,16 +243,6 @@ func (s *side) consents(t testing.TB) (out []hosting.Consent) {
 // budiKey is the key of budi's device 1 in met.
 var budiKey = pair(50)
 
-// budiManifest is budi's first one.
-func budiManifest(t testing.TB) *hosting.Manifest {
-	m := after(nil, own(1, hosting.Person))
-	m.Account, m.Kind, m.Endpoints[0].Identity = budi, hosting.KindPerson, budiKey.Public()
-	require.NoError(t, m.Endpoints[0].Accept(budi, budiKey.Public(), budiKey))
-	_, err := m.Sign(budiKey)
-	require.NoError(t, err)
-	return m
-}
-
 // saysRaw has another one read a content that is given as bytes.
 func (s *side) saysRaw(t testing.TB, to *side, content []byte) *session.Received {
 	t.Helper()
