@@ -84,7 +84,7 @@ func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 	p := &play{
 		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []delivery, 10), pair: []string{"Ani", "Budi"},
 		devices: map[string][]string{"Ani": {"Ani"}, "Budi": {"Budi"}},
-		actors:  map[string]*actor{}, unread: map[string][]*parcel{},
+		actors:  map[string]*actor{}, unread: map[string][]*parcel{}, aside: map[*actor][]event{},
 	}
 	p.relay = newRelay(p.log)
 	p.relay.post.deliver = func(mail []delivery) error {
