@@ -21,6 +21,32 @@ import (
 // which here has no format byte. One that is absent has Version 0. A method gets
 // those that Keys names for the one user whom it is about, in that order. Changes
 // may put and delete these; their Expect is of no meaning.
+//
+// What is asked where:
+//
+//   - Encrypt, of a Device and of a Tx: Claim, Send. The Directory is not.
+//   - Device.Send, and with it package group's Send and Distribute: Wants for each
+//     user who is to get the message, See for what the Directory or a bundle then
+//     shows, Claim, and Send for each device, own ones included, before anything is
+//     encrypted: one that is refused stops the message for all.
+//   - Reconcile: the same for the devices it is about, but Claim: the message says
+//     what it said.
+//   - Resend: See for a bundle, and Send. An answer that was given is given again
+//     without, and so is what a copy claims.
+//   - Begin and Refresh: See. Nothing is encrypted for anybody.
+//   - Link: Send, for the device that is to have the account's identity.
+//   - Decrypt and Tx.Stage, and with them packages group and sealed: Receive, for a
+//     message that is not staged yet.
+//   - RequestRetry is not asked about, as it says nothing, and is not encrypted. Nor
+//     is package group's Encrypt, which knows of nobody who reads it: Send was asked
+//     when each of them was given the key.
+//
+// What See makes of a manifest is committed on its own, but by Begin and Refresh,
+// before the message is: it stays though the message is refused. A bundle without a
+// manifest that came for it has the Directory asked, once a user, and See told if that
+// has none either. Why there is no answer, or none that is believed, is joined to the
+// error of Send, and of Refresh; where the gate lets the message out, it counts for
+// nothing.
 type Gate interface {
 	// Keys names the records about users and, also when these are none, those
 	// about the own account: always the same ones and none twice.

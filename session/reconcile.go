@@ -46,8 +46,7 @@ var ErrUnsettled = errors.New("session: server does not agree on the devices")
 // this one, or one twice;
 // ErrUnsettled after 5 times; keystore.ErrInvalid in a transaction of the app's in
 // which it was reconciled before; otherwise those of Send. After an error the Sending
-// and the state are as before, but as said above, and for keystore.ErrCommitUnknown as
-// in Send.
+// and the state are as before, but as said above and in Send.
 func (d *Device) Reconcile(ctx context.Context, s *Sending, said ...Difference) error {
 	r, err := d.reconciling(s, said)
 	if err == nil {

@@ -44,7 +44,7 @@ import (
 // Errors: ErrMalformed, ErrVersion and ErrTooLarge for bytes that are no request,
 // or more than one; ErrNoRetry for one that is not to be answered, with ErrBlocked
 // when its user is blocked; that of the gate; those of the store. After an error
-// all is as in Encrypt.
+// all is as in Send.
 func (d *Device) Resend(ctx context.Context, from Address, m *Message) (*Sending, error) {
 	r, err := d.resending(from, m)
 	if err != nil {

@@ -128,7 +128,8 @@ const maxCopied = 64 << 10
 // of devices without a session, or whose registration id is another one now.
 // What is to be submitted comes back, device by device, with the registration
 // ids that a server can tell from them whether all is current; Reconcile goes on
-// from there. A copy is kept for retries.
+// from there. A copy is kept for retries. A Gate says of whom the Directory is asked
+// for the manifest first.
 //
 // With Options.Content, c gets SentAt, and the own devices are told to whom it
 // was sent: to the one user, or to SendOptions.Group, without which several users
@@ -138,8 +139,8 @@ const maxCopied = 64 << 10
 // What goes wrong with one device or user stands in its Result, and stops
 // nothing else. Errors: ErrMalformed; ErrTooLarge; those of the gate, of all
 // devices it refused; those of the store and of ctx. After an error no ciphertext
-// leaves, and the state is as before, but for keystore.ErrCommitUnknown, after
-// which counters may have been passed over.
+// leaves, and the state is as before, but for what the Gate made of manifests, and for
+// keystore.ErrCommitUnknown, after which counters may have been passed over.
 func (d *Device) Send(ctx context.Context, users []string, c *Content, o *SendOptions) (out *Sending, err error) {
 	s, err := d.sending(users, c, o)
 	if err != nil {

@@ -69,7 +69,9 @@ func (g *Groups) Distribution(ctx context.Context, id DistributionID) ([]byte, e
 
 // Encrypt encrypts plaintext, an encoded Content as Device.Encrypt takes it, with
 // the own sender key of id: a message of session.TypeSenderKey for all who have the
-// key. In a transaction of the app's it is empty until that is committed.
+// key. In a transaction of the app's it is empty until that is committed. A
+// session.Gate is not asked, and puts nothing into the Content: it was asked when the
+// key was given to each of them. Send asks it before every message.
 //
 // Errors: ErrMalformed for what is no Content, or a copy for other devices, or has
 // a Distribution, and without Options.Content; ErrNoSenderKey before the first
