@@ -41,8 +41,8 @@ type ArchiveRecord struct {
 	Data []byte
 	// Time is of the data, in whole milliseconds since 1970; zero is unknown.
 	Time time.Time
-	// Expires is when a message disappears; zero is never. One that is past it
-	// is not written. It is not stored: an app that wants to keep the deadline of
+	// Expires is when a message disappears, as session.Timer.Deadline says; zero is
+	// never. One that is past it is not written. It is not stored: an app that wants to keep the deadline of
 	// a message that has not reached it has it in Data.
 	Expires time.Time
 }

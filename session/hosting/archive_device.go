@@ -22,14 +22,15 @@ var carried = [...]struct {
 	{"identity", typeIdentity, identityData},
 	{"peer", typeDevice, deviceData},
 	{"group", typeGroup, groupData},
-	{"hosting", typeLabel, asItIs},
-	{"consent", typeConsent, asItIs},
+	{kindHosting, typeLabel, labelData},
+	{kindConsent, typeConsent, consentData},
 }
 
 // Device adds what d knows of others: their identity keys, those accepted and
 // those the user compared ("identity", named by address), their devices
-// ("device", by user), groups and their members ("group"), labels and consents.
-// There is no secret among it, no key of a session, chain, prekey or group, and
+// ("device", by user), groups and their members ("group"), labels with their
+// manifests ("label", by account), and the ledger of consents ("consent").
+// ArchiveRecord.JSON makes them readable. There is no secret among it, no key of a session, chain, prekey or group, and
 // no message: those are the app's to Write.
 //
 // Records are as they were at some moment of the call. Those that cannot be read
@@ -81,8 +82,6 @@ func recordName(k keystore.Key) string {
 	return k.Owner + "." + k.Name
 }
 
-func asItIs(body []byte) ([]byte, uint64, error) { return body, 0, nil }
-
 func identityData(body []byte) ([]byte, uint64, error) {
 	id, err := wire.ParseIdentity(body)
 	return wire.AppendIdentity(nil, &id), id.AcceptedAt, err
@@ -91,6 +90,25 @@ func identityData(body []byte) ([]byte, uint64, error) {
 func deviceData(body []byte) ([]byte, uint64, error) {
 	p, err := wire.ParsePeer(body)
 	return wire.AppendPeer(nil, &p), p.ListedAt, err
+}
+
+// labelData is a label as it is kept, with the time since when it is in its state.
+func labelData(body []byte) ([]byte, uint64, error) {
+	w, err := wire.ParseHosting(body)
+	if err != nil {
+		return nil, 0, err
+	}
+	_, err = recordOf(w)
+	return body, w.Since, err
+}
+
+// consentData is a line of the ledger as it is kept.
+func consentData(body []byte) ([]byte, uint64, error) {
+	c, err := wire.ParseConsent(body)
+	if err != nil {
+		return nil, 0, err
+	}
+	return body, c.When, nil
 }
 
 // groupData is who is in a group, without what became of the sender key.

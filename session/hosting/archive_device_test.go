@@ -27,18 +27,30 @@ var archiving = context.Background()
 var archivedKinds = []string{"identity", "peer", "group", "hosting", "consent"}
 
 // archiveWorld has a world whose first device also has a label and a consent.
-func archiveWorld(t *testing.T) *rich.World {
+func archiveWorld(t testing.TB) *rich.World {
 	w := rich.Fill(t, keystore.NewMemory())
 	require.NoError(t, w.Own[0].Verify(archiving, rich.Peers[0], w.Peers[0].Identity(), true))
 	require.NoError(t, w.Own[0].Update(archiving, nil, func(tx *session.Tx) error {
-		return errors.Join(tx.Put(keystore.Key{Kind: "hosting", Owner: "toko"}, []byte("of a label")),
-			tx.Put(keystore.Key{Kind: "consent", Owner: "toko", Name: "00ff"}, []byte("of a consent")),
-			tx.Put(keystore.Key{Kind: "consent", Owner: "toko", Name: "\xFF\x00"}, []byte("of another")))
+		return errors.Join(tx.Put(keystore.Key{Kind: "hosting", Owner: toko}, archivedLabel(t)),
+			tx.Put(keystore.Key{Kind: "consent", Owner: toko, Name: "00ff"}, archivedConsent(1)),
+			tx.Put(keystore.Key{Kind: "consent", Owner: toko, Name: "\xFF\x00"}, archivedConsent(2)))
 	}))
 	return w
 }
 
-func exportDevice(t *testing.T, d *session.Device, account bool) []byte {
+// archivedLabel is the record of an account with a manifest, with a field of a later
+// version.
+func archivedLabel(t testing.TB) []byte {
+	m := follow(t, nil, hosted(1, awan()))
+	return append(wire.AppendHosting(nil, &wire.Hosting{State: 2, Current: m.Bytes(), Epoch: 1, Since: 1_700_000_000_123}), 0xF8, 0x07, 1)
+}
+
+// archivedConsent is a line of the ledger: 1 yes, 2 no.
+func archivedConsent(decision uint32) []byte {
+	return wire.AppendConsent(nil, &wire.Consent{From: make([]byte, 32), To: bytes.Repeat([]byte{0xAB}, 32), When: 1_700_000_000_456, How: 1, Decision: decision})
+}
+
+func exportDevice(t testing.TB, d *session.Device, account bool) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := hosting.NewArchiveWriter(&out, recovery, nil)
@@ -77,9 +89,12 @@ func TestArchiveDevice(t *testing.T) {
 	group, err := wire.ParseGroup(by["group arisan"].Data)
 	require.NoError(t, err)
 	require.Equal(t, wire.Group{Members: []string{rich.Peers[0].User}, ID: []byte("arisan_keluarga!")}, group)
-	require.Equal(t, "of a label", string(by["label toko"].Data))
-	require.Equal(t, "of a consent", string(by["consent toko.00ff"].Data))
-	require.Equal(t, "of another", string(by["consent toko.ff00"].Data))
+	require.Equal(t, before[keystore.Key{Scope: rich.Own[0].String(), Kind: "hosting", Owner: toko}].Value[1:], by["label toko"].Data)
+	require.Equal(t, int64(1_700_000_000_123), by["label toko"].Time.UnixMilli())
+	require.Equal(t, archivedConsent(1), by["consent toko.00ff"].Data)
+	require.Equal(t, archivedConsent(2), by["consent toko.ff00"].Data)
+	require.Equal(t, int64(1_700_000_000_456), by["consent toko.00ff"].Time.UnixMilli())
+	require.Zero(t, by["group arisan"].Time)
 }
 
 // A piece is some bytes of a record.
@@ -182,9 +197,12 @@ func (l *failingLister) List(ctx context.Context, scope, kind, owner string) ite
 // Records that cannot be read keep nobody from the others.
 func TestArchiveUnreadable(t *testing.T) {
 	w := archiveWorld(t)
-	for kind, value := range map[string]string{"identity": "\x01\x0A\xFF", "peer": "", "group": "\x02", "hosting": "\x7F", "consent": ""} {
-		k := keystore.Key{Scope: rich.Own[0].String(), Kind: kind, Owner: "damaged"}
-		testutil.Commit(t, w.Store, keystore.Change{Op: keystore.Put, Key: k, Value: []byte(value)})
+	for kind, values := range map[string][]string{"identity": {"\x01\x0A\xFF"}, "peer": {""}, "group": {"\x02"},
+		"hosting": {"\x7F", "\x01\x08\x02", "\x01\x12\x01x"}, "consent": {"", "\x01", "\x01\x0A\xFF"}} {
+		for i, value := range values {
+			k := keystore.Key{Scope: rich.Own[0].String(), Kind: kind, Owner: fmt.Sprint("damaged", i)}
+			testutil.Commit(t, w.Store, keystore.Change{Op: keystore.Put, Key: k, Value: []byte(value)})
+		}
 	}
 	l := &failingLister{Store: w.Store}
 	d, err := w.Open(l, rich.Own[0])
@@ -194,7 +212,7 @@ func TestArchiveUnreadable(t *testing.T) {
 	require.NoError(t, err)
 	err = a.Device(archiving, d)
 	require.ErrorIs(t, err, session.ErrCorrupt)
-	require.ErrorContains(t, err, "5 records")
+	require.ErrorContains(t, err, "9 records")
 	require.NoError(t, a.Write(&archived()[0]))
 	require.NoError(t, a.Close())
 	counts, err := hosting.VerifyArchive(&out, recovery, nil)

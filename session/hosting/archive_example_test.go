@@ -61,6 +61,12 @@ func ExampleArchiveWriter() {
 			if account, err = r.Account(); err != nil {
 				panic(err)
 			}
+		default: // whom he trusts and what he agreed to, for him to read
+			text, err := r.JSON()
+			if err != nil {
+				panic(err)
+			}
+			fmt.Println(string(text))
 		}
 	}
 	again, err := session.Create(ctx, keystore.NewMemory(), account, nil) // in a new and empty store

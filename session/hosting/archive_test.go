@@ -479,8 +479,15 @@ func FuzzArchivePayload(f *testing.F) {
 	f.Add(line)
 	f.Add(archivePayload(f, writeArchive(f, recovery, nil, archived()...)))
 	f.Add(append(bytes.Clone(line), archiveEnding(line)...))
+	f.Add(archivePayload(f, exportDevice(f, archiveWorld(f).Own[0], true)))
+	for _, r := range archivedTexts(f) {
+		f.Add(append(bytes.Clone(line), archiveFrame(wire.ArchiveEntry{Type: r.Type, Name: r.Name, Data: r.Data})...))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := readArchive(bytes.NewReader(enclose(t, b)), recovery, nil)
+		for i := range got {
+			fuzzArchiveText(t, &got[i])
+		}
 		isAccount := func(r hosting.ArchiveRecord) bool { return r.Type == "account" }
 		if err == nil && !slices.ContainsFunc(got, isAccount) {
 			require.Equal(t, b, archivePayload(t, writeArchive(t, recovery, nil, got...)))
