@@ -30,6 +30,9 @@ func (p *person) ask(e *hosting.ConsentRequiredError) {
 		return
 	}
 	lines := e.Diff.Wider.Lines(p.lang)
+	if e.Diff.KeyChanged {
+		lines = append([]string{fmt.Sprintf(strangerText.in(p.lang), name)}, lines...)
+	}
 	if e.From == e.To { // there is nothing new: nothing is known, or it is out of date
 		l := hosting.Label{State: e.State}
 		lines = l.Lines(p.lang)
@@ -120,11 +123,20 @@ func (p *person) reply(ctx context.Context, name string, q question, yes bool) e
 	return nil
 }
 
-// trusts reports whether what is asked was answered before: that somebody whose
-// new identity key was accepted signs with another account key than before, which
-// a person's identity key is.
-func (p *person) trusts(e *hosting.ConsentRequiredError) bool {
+// trusts reports whether what is asked was answered before: that somebody signs with
+// another account key than before, which is the new identity key that was accepted of
+// them, as a person's is.
+func (p *person) trusts(ctx context.Context, e *hosting.ConsentRequiredError) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return e.Diff.KeyChanged && len(e.Diff.Wider.Lines("en")) == 0 && p.accepted[nameOf(e.Account)]
+	key, accepted := p.accepted[nameOf(e.Account)]
+	p.mu.Unlock()
+	if !accepted || !e.Diff.KeyChanged || len(e.Diff.Wider.Lines(p.lang)) > 0 {
+		return false
+	}
+	signed, err := p.relay.Manifest(ctx, e.Account)
+	if err != nil || signed == nil {
+		return false
+	}
+	m, err := hosting.Parse(signed)
+	return err == nil && m.Hash() == e.To && m.Key.Equal(key)
 }

@@ -71,14 +71,9 @@ func (p *person) label(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	asked := p.device.Refresh(ctx, usersOf(readers)...)
-	if err := p.news(ctx); err != nil {
-		return err
-	}
-	if asked != nil {
-		for _, reader := range readers {
-			p.isNews(caughtKey(reader), nil)
-			p.showCaught(reader, asked)
+	for _, reader := range readers {
+		if err := p.askRelay(ctx, reader); err != nil {
+			return err
 		}
 	}
 	p.mu.Lock()
@@ -86,6 +81,21 @@ func (p *person) label(ctx context.Context, name string) error {
 	p.mu.Unlock()
 	p.wake() // what waits may go now
 	return p.showLabel(ctx, name)
+}
+
+// askRelay asks who holds the keys of somebody, and shows what is wrong with the
+// answer.
+func (p *person) askRelay(ctx context.Context, name string) error {
+	asked := p.device.Refresh(ctx, userOf(name))
+	if failed := (*session.DirectoryError)(nil); errors.As(asked, &failed) {
+		return failed.Err
+	}
+	if err := p.news(ctx); err != nil || asked == nil {
+		return err
+	}
+	p.isNews(caughtKey(name), nil)
+	p.showCaught(name, asked)
+	return nil
 }
 
 // notice shows what the Gate has to tell of somebody, and has what waits for that one

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // shows makes the relay hand that out of what the business says of its keys.
@@ -79,6 +81,23 @@ func TestLabelStrippedAndReplayed(t *testing.T) {
 	require.NoError(t, ani.label(t.Context(), "toko"))
 	require.Contains(t, ani.until(t, hostingEvent).Text, "is an old statement")
 	require.Contains(t, said(ani.awaits(t, asksEvent)), "PT Awan Teduh")
+	require.Empty(t, r.relay.mail.boxes[toko2].mail)
+}
+
+// What somebody else signs for a business stops everything, and is shown for what it
+// is; that one accepted another key of theirs changes nothing.
+func TestLabelForged(t *testing.T) {
+	r, ani, _, _ := customers(t)
+	ani.drained()
+	key := keys.GenerateIdentityKeyPair()
+	forged := manifestOf(t, toko2, 9, key).Bytes()
+	r.shows(func([]byte) []byte { return forged })
+	ani.accepted["toko"] = keys.GenerateIdentityKeyPair().Public()
+	require.NoError(t, ani.label(t.Context(), "toko"))
+	require.Contains(t, ani.until(t, hostingEvent).Text, "another key than before signs for toko")
+	require.Contains(t, said(ani.until(t, labelEvent)), "Warning: the statements of who holds the key contradict each other.")
+	require.NoError(t, ani.write(t.Context(), "toko", "two"))
+	require.Contains(t, said(ani.awaits(t, asksEvent)), "another key than before signs for toko")
 	require.Empty(t, r.relay.mail.boxes[toko2].mail)
 }
 

@@ -100,7 +100,7 @@ func (p *person) trySend(ctx context.Context, x *note) error {
 	err := p.send(ctx, x)
 	var consent *hosting.ConsentRequiredError
 	switch {
-	case errors.As(err, &consent) && p.trusts(consent):
+	case errors.As(err, &consent) && p.trusts(ctx, consent):
 		if err = p.gate.Consent(ctx, p.own, consent.Account, consent.Token, hosting.ByPolicy); err == nil {
 			err = p.send(ctx, x)
 		}
@@ -371,7 +371,7 @@ func (p *person) accept(ctx context.Context, name string) error {
 		}
 		p.mu.Lock()
 		delete(p.changed, a)
-		p.accepted[name] = true
+		p.accepted[name] = key
 		p.mu.Unlock()
 	}
 	p.settle(name)

@@ -79,7 +79,7 @@ type person struct {
 
 	mu        sync.Mutex
 	changed   map[session.Address]keys.IdentityKey // keys that were shown and not accepted
-	accepted  map[string]bool                      // names whose new key was
+	accepted  map[string]keys.IdentityKey          // the last one that was, by name
 	said      map[string]string                    // what was shown to be wrong with the mail to a name, or with the relay ("")
 	labels    map[string][]string                  // what was shown of who holds the keys in a conversation
 	questions map[string]question                  // by the name of whom they are about
@@ -89,7 +89,7 @@ func newPerson(me session.Address, d device, gate *hosting.Gate, store keystore.
 	p := &person{
 		me: me, device: d, siblings: fmt.Sprint(me.Device), notes: notesOf(store, me), relay: relay, screen: s,
 		kick: make(chan struct{}, 1), aging: make(chan struct{}, 1), published: make(chan struct{}),
-		changed: map[session.Address]keys.IdentityKey{}, accepted: map[string]bool{}, said: map[string]string{},
+		changed: map[session.Address]keys.IdentityKey{}, accepted: map[string]keys.IdentityKey{}, said: map[string]string{},
 		labels: map[string][]string{}, questions: map[string]question{},
 	}
 	if own, ok := d.(*session.Device); ok {

@@ -38,8 +38,8 @@ var (
 		"kunci %s yang ditunjukkan relay tidak termasuk kunci yang dinyatakannya. Tidak ada yang dikirim ke kunci itu."}
 	contradictText = text{"there are two statements of who holds the key of %s, and they contradict each other. Nothing is sent.",
 		"ada dua pernyataan tentang pemegang kunci %s, dan keduanya bertentangan. Tidak ada yang dikirim."}
-	strangerText = text{"another key than before signs for %s: a new account, or somebody else. Nothing is sent.",
-		"kunci lain daripada sebelumnya menandatangani untuk %s: akun baru, atau orang lain. Tidak ada yang dikirim."}
+	strangerText = text{"another key than before signs for %s: a new account, or somebody else.",
+		"kunci lain daripada sebelumnya menandatangani untuk %s: akun baru, atau orang lain."}
 	unfitText    = text{"what %s writes does not fit what it has stated of who holds the key", "yang ditulis %s tidak cocok dengan pernyataannya tentang pemegang kunci"}
 	newerOwnText = text{"%s has seen a newer statement of who holds your keys than this device has made; is it running on an old copy?",
 		"%s telah melihat pernyataan tentang pemegang kunci Anda yang lebih baru daripada milik perangkat ini; apakah datanya salinan lama?"}
