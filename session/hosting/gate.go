@@ -146,7 +146,7 @@ func (g *Gate) Claim(now time.Time, records []keystore.Record, to string) (c ses
 	if m := peer.newest(); m != nil {
 		c.SeenEpoch, c.SeenHash = m.Epoch, peer.hash
 	}
-	if own.current != nil && peer.told < c.Epoch && now.Before(own.current.NotBefore.Add(shownFor)) {
+	if own.current != nil && peer.told < c.Epoch && now.Before(own.current.NotBefore.Add(shownFor)) && own.current.valid(now) {
 		c.Manifest = slices.Clone(own.signed)
 	}
 	return c

@@ -263,3 +263,17 @@ func TestManifestIsACopy(t *testing.T) {
 	}
 	require.Len(t, b.label(t, toko).Parties, 1)
 }
+
+// What is out of date does not go along.
+func TestExpiredStays(t *testing.T) {
+	w, b, k := met(t)
+	m := after(nil, own(1, hosting.OwnerServer))
+	m.NotAfter = start.Add(day)
+	k.publishes(t, w, signed(t, m, accountKey))
+	w.passes(2 * day)
+	r := k.says(t, b, "halo")
+	require.Equal(t, uint64(1), b.receipt(t, r).Epoch)
+	for _, n := range b.notices(t, r) {
+		require.NotErrorIs(t, n.Err, hosting.ErrManifestExpired)
+	}
+}
