@@ -44,7 +44,7 @@ var (
 	// its manifest a provider or a platform keeps that device's key.
 	ErrHosted = errors.New("session: device with a key in foreign hands")
 	// ErrNoDevice reports that the store has no device of this address; in a
-	// DirectoryError, that a user has none.
+	// DirectoryError, that a user has none; from a Gate, that he has none of this key.
 	ErrNoDevice = errors.New("session: no such device")
 )
 

@@ -65,7 +65,9 @@ type Gate interface {
 	// Send returns nil when a message to a peer device may be encrypted, and
 	// otherwise why not: the error of the send, which changes nothing. Identity is
 	// zero for a device that there is nothing with yet: one that is to be linked, and
-	// of those that all get one message alike (SendOptions.Shared).
+	// of those that all get one message alike (SendOptions.Shared). An error that is
+	// ErrNoDevice says that the user has no such device: Send has the Directory list
+	// them once more before it gives up.
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
 	// Receive sees an authentic message, of which plaintext is what
 	// Received.Plaintext is, and cannot refuse it. A record that is damaged, or of a

@@ -46,14 +46,15 @@ type mailing struct {
 	inquiry inquiry
 	claimed *Claim // what the message says of hosting; nil is nothing
 
-	lists  map[string]listing // what the Directory said
-	offers map[Address]offer
-	last   bool // the last attempt
-	locked []Address
-	made   map[Address]*parcel // sealed in an attempt that lost
-	madeOf []byte              // of what, before padding
-	copied []byte              // the record "sent" as that attempt would have had it
-	unsure bool                // and may have
+	lists    map[string]listing // what the Directory said
+	relisted map[string]bool    // of whom it was asked although there was a list
+	offers   map[Address]offer
+	last     bool // the last attempt
+	locked   []Address
+	made     map[Address]*parcel // sealed in an attempt that lost
+	madeOf   []byte              // of what, before padding
+	copied   []byte              // the record "sent" as that attempt would have had it
+	unsure   bool                // and may have
 
 	// Of one attempt:
 	t       *Tx
@@ -307,10 +308,29 @@ func (m *mailing) permit() error {
 	var refusals []error
 	for _, p := range m.parcels {
 		if p.err == nil && !p.wanting {
-			refusals = append(refusals, m.inquiry.permit(m.t, p.to, p.letter.remote))
+			err := m.inquiry.permit(m.t, p.to, p.letter.remote)
+			if errors.Is(err, ErrNoDevice) {
+				m.relist(p.to.User)
+			}
+			refusals = append(refusals, err)
 		}
 	}
+	if len(m.unknown) > 0 {
+		return errAgain
+	}
 	return errors.Join(refusals...)
+}
+
+// relist has the Directory be asked, once, for the devices of a user of whom the
+// gate says that one is none of his: the list may be an old one.
+func (m *mailing) relist(user string) {
+	if _, asked := m.lists[user]; asked || !m.begins || m.last || m.d.opts.Directory == nil || slices.Contains(m.unknown, user) {
+		return
+	}
+	if m.unknown = append(m.unknown, user); m.relisted == nil {
+		m.relisted = make(map[string]bool)
+	}
+	m.relisted[user] = true
 }
 
 // seal seals all parcels that the gate was asked about, or begins again with

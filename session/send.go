@@ -125,7 +125,8 @@ const maxCopied = 64 << 10
 // Send encrypts a message for all devices of users, and for the other devices
 // of the own account, beginning sessions where there are none. It asks the
 // Directory for the devices of users whom it does not know, and for the bundles
-// of devices without a session, or whose registration id is another one now.
+// of devices without a session, or whose registration id is another one now; and,
+// where a gate says that a device is none of its user's, for the devices once more.
 // What is to be submitted comes back, device by device, with the registration
 // ids that a server can tell from them whether all is current; Reconcile goes on
 // from there. A copy is kept for retries. A Gate says of whom the Directory is asked
@@ -319,6 +320,10 @@ func (m *mailing) user(user string) error {
 			m.fail(user, l.err)
 			return nil
 		}
+		if err := r.adopt(l.devices); err != nil {
+			return err
+		}
+	} else if l := m.lists[user]; m.relisted[user] && l.err == nil && len(l.devices) > 0 {
 		if err := r.adopt(l.devices); err != nil {
 			return err
 		}

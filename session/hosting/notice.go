@@ -43,8 +43,9 @@ type reason uint32
 // told.
 const ownReason reason = 1 << 16
 
-// errUnlisted reports a device that no manifest of its account lists.
-var errUnlisted = fmt.Errorf("%w: device not listed", ErrLabelMismatch)
+// errUnlisted reports a device that the manifest of its account does not list, with
+// this key.
+var errUnlisted = fmt.Errorf("%w: %w", ErrLabelMismatch, session.ErrNoDevice)
 
 // reasons are the errors by number, from 1. What wraps another one comes behind
 // it.

@@ -359,7 +359,7 @@ func (r record) may(account string, device uint32, identity keys.IdentityKey, no
 	case r.state == current, r.state == narrower, r.state == expired && r.agreed(now):
 		e := r.current.endpoint(device)
 		if e == nil || !identity.IsZero() && identity != e.Identity {
-			return ErrLabelMismatch
+			return errUnlisted
 		}
 		return nil
 	case r.state == unattested && (p.unattested || !r.consented.IsZero()):

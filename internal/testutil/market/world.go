@@ -264,6 +264,9 @@ func (w *world) finish() {
 	for _, d := range w.buyers() {
 		sent := false
 		for i := 0; i < 8 && !sent; i++ {
+			if i == 3 { // what ends a conflict is newer than what it is about
+				w.shop.publish(false)
+			}
 			d.refresh()
 			sent = d.send([]string{toko})
 			w.now = w.now.Add(2 * time.Minute)
