@@ -126,3 +126,21 @@ func TestStoredOutside(t *testing.T) {
 	agree(t, r, start)
 	inState(t, r, start, "CURRENT")
 }
+
+// A name does not say that the domain beside it is not meant.
+func TestLBL_09_OtherDomainInName(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"PT Aman (aman.example), bukan": false, "aman.example": false, "AMAN.EXAMPLE": false, "www.awan.example": false, "\u0430wan.example": false, "aman\uFF0Eexample": false, "x.aman.id/": false,
+		"awan.example": true, "Awan.Example": true, "PT. Awan, Tbk.": true, "U.S. Cloud": true, "PT Awan (Persero) Tbk": true, "Awan 2.15": true, "A. B. C.": true,
+	} {
+		p := awan()
+		p.Name = name
+		m := after(nil, hosted(1, p))
+		accept(t, m, accountKey)
+		if _, err := m.Sign(accountKey); ok {
+			require.NoError(t, err, name)
+		} else {
+			require.ErrorIs(t, err, hosting.ErrLabelText, name)
+		}
+	}
+}

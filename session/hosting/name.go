@@ -27,7 +27,26 @@ func (e *Endpoint) showable() error {
 	if !isDomain(e.Provider.Domain) {
 		return fmt.Errorf("%w: domain", ErrLabelText)
 	}
+	if namesOther(e.Provider.Name, e.Provider.Domain) {
+		return fmt.Errorf("%w: another domain", ErrLabelText)
+	}
 	return checkName(e.Provider.Name)
+}
+
+// namesOther reports whether a name has another domain in it than the one that is
+// shown beside it, or what looks like one: "Awan (awan.example), not".
+func namesOther(name, domain string) bool {
+	apart := func(c rune) bool {
+		return c != '.' && c != '-' && !unicode.IsLetter(c) && !unicode.IsDigit(c) && !unicode.IsMark(c)
+	}
+	for _, word := range strings.FieldsFunc(strings.ToLower(norm.NFKC.String(name)), apart) {
+		word = strings.Trim(word, ".-")
+		top := word[strings.LastIndexByte(word, '.')+1:]
+		if top != word && utf8.RuneCountInString(top) > 1 && strings.ContainsFunc(top, unicode.IsLetter) && word != domain && !strings.HasSuffix(domain, "."+word) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxMarks is how many marks a letter may have (UTS 39, Section 5.4).
