@@ -57,8 +57,10 @@ func BenchmarkRestore(b *testing.B) {
 
 // What a gate adds, in state CURRENT.
 func BenchmarkEncrypt(b *testing.B) {
-	b.Run("Without", perf.EncryptGated(100, false).Benchmark)
-	b.Run("Gate", perf.EncryptGated(100, true).Benchmark)
+	b.Run("Without", perf.EncryptGated(100, false, false).Benchmark)
+	b.Run("Gate", perf.EncryptGated(100, false, true).Benchmark)
+	b.Run("ContentWithout", perf.EncryptGated(100, true, false).Benchmark)
+	b.Run("ContentGate", perf.EncryptGated(100, true, true).Benchmark)
 }
 
 // An archive of 100 MiB.

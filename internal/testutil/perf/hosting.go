@@ -69,22 +69,23 @@ func FloorVerify(n int) Op {
 	})
 }
 
-// gated are friends that have Content, with gates, or without: each has said who
-// has its key, bob a provider, alice agreed to that, and each has said that he saw
-// what the other says.
-func gated(gates bool) (alice, bob *side) {
-	a, b := &session.Options{Content: true}, &session.Options{Content: true}
-	gate, others := hosting.NewGate(userName(1), nil), hosting.NewGate(userName(2), &hosting.Options{AllowUnattested: true})
+// gated are friends, with gates or without: bob says that a provider has his key,
+// alice agreed to that, and with content each has said that he saw what the other says.
+func gated(content, gates bool) (alice, bob *side) {
+	a, b := &session.Options{Content: content}, &session.Options{Content: content}
+	gate := hosting.NewGate(userName(1), &hosting.Options{Raw: !content})
+	others := hosting.NewGate(userName(2), &hosting.Options{Raw: !content, AllowUnattested: true})
 	if gates {
 		a.Gate, b.Gate = gate, others
 	}
 	alice, bob = newSideWith(1, keystore.NewMemory(), a), newSideWith(2, keystore.NewMemory(), b)
-	bob.begin(alice)
+	bundle := must(bob.Bundle(ctx))
 	if gates {
+		bundle.Manifest = manifest(2, bob.IdentityKeyPair(), 1, true).Bytes()
 		check(gate.Publish(ctx, alice.Device, manifest(1, alice.IdentityKeyPair(), 1, false).Bytes()))
-		check(others.Publish(ctx, bob.Device, manifest(2, bob.IdentityKeyPair(), 1, true).Bytes()))
+		check(others.Publish(ctx, bob.Device, bundle.Manifest))
 	}
-	bob.say(alice)
+	check(alice.Begin(ctx, bob.Address(), bundle))
 	if gates {
 		var ask *hosting.ConsentRequiredError
 		if _, err := alice.Encrypt(ctx, bob.Address(), nil); !errors.As(err, &ask) {
@@ -101,12 +102,20 @@ func gated(gates bool) (alice, bob *side) {
 	return alice, bob
 }
 
-// EncryptGated is encrypting a Content with a body of size bytes for a key in
-// foreign hands, by a Device with a gate, or by one without.
-func EncryptGated(size int, gate bool) Op {
-	return always("device-encrypt-gated", size, runsOf(size), func() func() {
-		alice, bob := gated(gate)
-		plaintext := (&session.Content{Body: make([]byte, size)}).Bytes()
+// EncryptGated is encrypting size bytes for a key in foreign hands, by a Device with
+// a gate, or by one without. As the Body of a Content they go with a hosting context
+// where there is a gate.
+func EncryptGated(size int, content, gate bool) Op {
+	name := "device-encrypt-gated"
+	if content {
+		name += "-content"
+	}
+	return always(name, size, runsOf(size), func() func() {
+		alice, bob := gated(content, gate)
+		plaintext := make([]byte, size)
+		if content {
+			plaintext = (&session.Content{Body: plaintext}).Bytes()
+		}
 		return func() { alice.send(bob, plaintext) }
 	})
 }
@@ -161,7 +170,8 @@ func hostingRows() []Row {
 	const one, ten, file = 300 * time.Microsecond, time.Millisecond, 4 << 20
 	floor := func(o Op) *Op { return &o }
 	return []Row{
-		{Op: EncryptGated(100, true), Title: "encrypt 100 B with a gate, state CURRENT; the floor is without", Floor: floor(EncryptGated(100, false)), Over: time.Microsecond},
+		{Op: EncryptGated(100, false, true), Title: "encrypt 100 B with a gate, state CURRENT; the floor is without", Floor: floor(EncryptGated(100, false, false)), Over: time.Microsecond},
+		{Op: EncryptGated(100, true, true), Title: "the same of a Content, which gets a hosting context", Floor: floor(EncryptGated(100, true, false)), Over: time.Microsecond},
 		{Op: VerifyManifest(1, false), Title: "verify a manifest of one endpoint", Floor: floor(FloorVerify(2)), Limit: one},
 		{Op: VerifyManifest(1, true), Title: "the same, hosted by a provider", Floor: floor(FloorVerify(3)), Limit: one},
 		{Op: VerifyManifest(10, false), Title: "verify one of ten endpoints", Floor: floor(FloorVerify(11)), Limit: ten},
