@@ -153,14 +153,15 @@ func TestClaimInRawMode(t *testing.T) {
 
 // What a message says counts when it is too large, and no device gets it then.
 func TestClaimCounts(t *testing.T) {
-	_, from, _ := heralded(t, nil, at(ani, 1), at(budi, 1))
-	from.shows(t, budi, "his")
-	c := &session.Content{Body: make([]byte, wire.MaxPlaintext-1000)}
-	from.write(t, from.key("shown", ani, ""), append([]byte{1}, make([]byte, 1000)...))
+	r := settled(t, session.Options{Content: true}, at(ani, 1), at(budi, 1))
+	from := r.of(ani, 1)
+	g := &turnstile{claim: session.Claim{Manifest: make([]byte, wire.MaxPlaintext-250)}}
+	d := r.reopen(t, from, func(o *session.Options) { o.Gate = g })
 	before := testutil.StoreDigest(t, from.store)
-	_, err := from.Send(ctx, []string{budi}, c, nil)
+	_, err := d.Send(ctx, []string{budi}, &session.Content{Body: []byte("text")}, nil)
 	refused(t, err, session.ErrTooLarge)
-	_, err = from.Encrypt(ctx, at(budi, 1), c.Bytes())
+	g.claim.Manifest = make([]byte, wire.MaxPlaintext)
+	_, err = d.Encrypt(ctx, at(budi, 1), text("text"))
 	refused(t, err, session.ErrTooLarge)
 	require.Equal(t, before, testutil.StoreDigest(t, from.store))
 }

@@ -41,12 +41,13 @@ import (
 //     is package group's Encrypt, which knows of nobody who reads it: Send was asked
 //     when each of them was given the key.
 //
-// What See makes of a manifest is committed on its own, but by Begin and Refresh,
-// before the message is: it stays though the message is refused. A bundle without a
-// manifest that came for it has the Directory asked, once a user, and See told if that
-// has none either. Why there is no answer, or none that is believed, is joined to the
-// error of Send, and of Refresh; where the gate lets the message out, it counts for
-// nothing.
+// What See makes of a manifest is committed on its own before the message is, in
+// Begin and Refresh with the rest: it stays though the message is refused, unless an
+// app takes it back with a transaction of its own. Where a bundle that a message needs
+// has no manifest, the Directory is asked for it, once a user, and See is told if there
+// is none either. Why there is no answer, or none that is believed, is joined to the
+// error of a send that the gate refuses, and to that of Refresh; where the gate lets a
+// message out, it counts for nothing.
 type Gate interface {
 	// Keys names the records about users and, also when these are none, those
 	// about the own account: always the same ones and none twice.

@@ -452,3 +452,17 @@ func TestFaultsOfLearning(t *testing.T) {
 		}
 	}
 }
+
+// In a transaction of the app's what is learned goes with that, and the message
+// comes out when it is committed.
+func TestLearningInATransaction(t *testing.T) {
+	r, from, h := heralded(t, map[string]string{budi: "theirs"}, at(ani, 1), at(budi, 1))
+	var pending keystore.Pending
+	s, err := from.Send(pending.In(ctx), []string{budi}, &session.Content{Body: []byte("text")}, nil)
+	require.NoError(t, err)
+	require.Empty(t, s.Results)
+	require.Equal(t, 1, h.calls["See budi"])
+	pending.Committed()
+	r.reading(t, from, s)
+	require.Equal(t, []string{"budi: theirs"}, from.notices(t))
+}
