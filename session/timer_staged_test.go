@@ -196,7 +196,6 @@ func TestTimerOfOwnDevices(t *testing.T) {
 	p := timed(t, session.Address{User: bobAddress.User, Device: 2})
 	p.reading(t, p.vanishing(t, session.Content{SyncTo: ani, SentAt: p.now.Add(day)}), "", p.now.Add(time.Hour))
 	// Who has another key is not the own account: what he sends waits to be read.
-	p = timed(t, aliceAddress)
 	imposter := contentsOf(t, session.Address{User: bobAddress.User, Device: 2}, keys.GenerateIdentityKeyPair(), nil)
 	imposter.reading(t, imposter.vanishing(t, session.Content{}), "", imposter.now.Add(unreadFor+time.Hour))
 }

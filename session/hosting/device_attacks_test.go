@@ -258,7 +258,7 @@ func TestLBL_06_OuterFlag(t *testing.T) {
 		for flag := range uint8(3) { // "this is not hosted", "this is"
 			w, b, k := met(t)
 			m := follow(t, nil, e)
-			outer := []byte{14<<3 | 0, flag}
+			outer := []byte{14 << 3, flag}
 			inner := hosting.Wrapped(m, append(hosting.Signed(m), outer...))
 			require.ErrorIs(t, b.refreshes(w, toko, inner), session.ErrMalformed, name)
 			require.Equal(t, hosting.State("UNATTESTED"), b.label(t, toko).State)
@@ -270,7 +270,7 @@ func TestLBL_06_OuterFlag(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, b.Begin(ctx, k.Address(), flagged))
 			l := b.label(t, toko)
-			require.NoError(t, b.refreshes(w, toko, append([]byte{2<<3 | 0, flag}, m.Bytes()...)))
+			require.NoError(t, b.refreshes(w, toko, append([]byte{2 << 3, flag}, m.Bytes()...)))
 			require.Equal(t, l, b.label(t, toko))
 			require.Equal(t, name == "hosted", l.Hosted())
 			require.Equal(t, name == "own", l.State == "CURRENT")
