@@ -140,7 +140,7 @@ var worldKeys = struct{ account, stranger *keys.IdentityKeyPair }{accountKey, pa
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, draw: rand.New(rand.NewPCG(seed, 9))}
 	var s *statement
-	for range 6 {
+	for range 8 {
 		s = w.follow(s)
 		w.own = append(w.own, s)
 	}
@@ -151,8 +151,8 @@ func newWorld(t testing.TB, seed uint64) *world {
 			w.follow(w.follow(w.own[at-1]))
 		}
 	}
-	for range 3 {
-		before := pick(w.draw, w.own)
+	for range 4 {
+		before := pick(w.draw, w.own[2:])
 		w.make(w.after(before, w.moves(before)), worldKeys.account, nil)
 		strange := w.make(w.after(before, w.ends(before)), worldKeys.stranger, nil)
 		w.make(w.after(strange, w.ends(strange)), worldKeys.stranger, nil)
@@ -179,7 +179,7 @@ func (w *world) follow(before *statement) *statement {
 
 // ending is a statement of an epoch above all, that holds long after.
 func (w *world) ending() *statement {
-	d := w.after(w.own[5], w.ends(nil))
+	d := w.after(w.own[len(w.own)-1], w.ends(nil))
 	d.Epoch, d.NotBefore, d.NotAfter = 1000, start.Add(300*day), start.Add(330*day)
 	s := w.make(d, worldKeys.account, nil)
 	w.all = w.all[:len(w.all)-1]
