@@ -87,3 +87,36 @@ func consentTo(t testing.TB, s *side, err error) {
 	e := consentIn(t, err)
 	require.NoError(t, s.gate.Consent(ctx, s.Device, e.Account, e.Token, hosting.Yes))
 }
+
+// A message that went out before is not given out again, in another ciphertext,
+// once somebody is to be agreed to.
+func TestAttackResendToHosted(t *testing.T) {
+	w, b, k := met(t)
+	m1 := k.publishes(t, w, follow(t, nil, own(1, hosting.OwnerServer)))
+	k.says(t, b, "halo")
+	b.says(t, k, "ya")
+	s, err := b.send(toko)
+	require.NoError(t, err)
+	require.NoError(t, b.Accept(ctx, s))
+	sent := s.Results[0].Message
+	sent.Bytes[len(sent.Bytes)-1] ^= 1 // on its way
+	_, err = k.Decrypt(ctx, b.Address(), sent, nil)
+	require.Error(t, err)
+	request, err := k.RequestRetry(ctx, b.Address(), sent, s.SentAt, err)
+	require.NoError(t, err)
+	w.manifests[toko] = follow(t, m1, own(1, hosting.OwnerServer), hosted(2, awan())).Bytes()
+	require.NoError(t, b.Refresh(ctx, toko))
+	_, err = b.Resend(ctx, k.Address(), request) // which asks the server once more
+	consentIn(t, err)
+	before := testutil.StoreDigest(t, b.store)
+	for range 2 {
+		_, err = b.Resend(ctx, k.Address(), request)
+		consentIn(t, err)
+		require.Equal(t, before, testutil.StoreDigest(t, b.store))
+	}
+	consentTo(t, b, err)
+	again, err := b.Resend(ctx, k.Address(), request)
+	require.NoError(t, err)
+	require.NotNil(t, again.Results[0].Message)
+	k.reads(t, b, again.Results[0].Message, "halo")
+}
