@@ -90,10 +90,10 @@ func (p *person) askRelay(ctx context.Context, name string) error {
 	if failed := (*session.DirectoryError)(nil); errors.As(asked, &failed) {
 		return failed.Err
 	}
+	p.isNews(caughtKey(name), nil) // it is said once more
 	if err := p.news(ctx); err != nil || asked == nil {
 		return err
 	}
-	p.isNews(caughtKey(name), nil)
 	p.showCaught(name, asked)
 	return nil
 }

@@ -332,6 +332,9 @@ func (p *person) receive(ctx context.Context, e envelope) error {
 // is in the history.
 func (p *person) keep(ctx context.Context, mail string, r *session.Received) error {
 	if len(r.Content.Body) == 0 { // it brought the key of a group
+		if err := p.notices(ctx, r); err != nil {
+			return err
+		}
 		return p.device.Acknowledge(ctx, r)
 	}
 	b, err := parseBody(r.Content.Body)
@@ -343,6 +346,9 @@ func (p *person) keep(ctx context.Context, mail string, r *session.Received) err
 		return p.device.Acknowledge(ctx, r)
 	}
 	if b.Members != nil {
+		if err := p.notices(ctx, r); err != nil {
+			return err
+		}
 		return p.hear(ctx, mail, r, b)
 	}
 	x := noteOf(r, b)
