@@ -51,8 +51,8 @@ type play struct {
 	out      io.Writer
 }
 
-// demo plays the whole script on out.
-func demo(ctx context.Context, out io.Writer, peer, lang string) error {
+// demo plays those lines on out, and the scenes about who holds the keys.
+func demo(ctx context.Context, out io.Writer, peer, lang string, lines []line) error {
 	dir, err := os.MkdirTemp("", "gembok-chat-")
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func demo(ctx context.Context, out io.Writer, peer, lang string) error {
 		stop()
 		<-served
 	}()
-	if err := p.perform(); err != nil {
+	if err := p.perform(lines); err != nil {
 		p.fail("%v", err)
 	}
 	if err := p.end(); err != nil {
@@ -97,14 +97,14 @@ func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 	return p
 }
 
-func (p *play) perform() error {
+func (p *play) perform(lines []line) error {
 	p.print("A relay is at %s. It sees whose mailbox a message is for, sizes and ciphertext.", p.url)
 	for _, name := range []string{"Ani", "Budi"} {
 		if err := p.start(name); err != nil {
 			return err
 		}
 	}
-	for _, l := range script {
+	for _, l := range lines {
 		if l.fate == gathers && p.peer == "official" {
 			break // the official library's process is in none here
 		}

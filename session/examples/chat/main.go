@@ -134,7 +134,7 @@ func run(ctx context.Context, args []string) error {
 		return errUsage
 	}
 	if o.as == "" {
-		return demo(ctx, os.Stdout, o.peer, o.lang)
+		return demo(ctx, os.Stdout, o.peer, o.lang, script)
 	}
 	return chat(ctx, o, os.Stdin, os.Stdout)
 }
