@@ -95,17 +95,12 @@ func (p *person) sendSome(ctx context.Context) (left int, err error) {
 	return left, nil
 }
 
-// trySend is send, once more where that helps at once, and what was heard on the way.
+// trySend is send, and what was heard on the way.
 func (p *person) trySend(ctx context.Context, x *note) error {
 	err := p.send(ctx, x)
 	var consent *hosting.ConsentRequiredError
-	switch {
-	case errors.As(err, &consent) && p.trusts(ctx, consent):
+	if errors.As(err, &consent) && p.trusts(ctx, consent) {
 		if err = p.gate.Consent(ctx, p.own, consent.Account, consent.Token, hosting.ByPolicy); err == nil {
-			err = p.send(ctx, x)
-		}
-	case errors.Is(err, hosting.ErrLabelMismatch): // of a device that is gone, perhaps
-		if err = p.refresh(ctx, x); err == nil {
 			err = p.send(ctx, x)
 		}
 	}
@@ -113,15 +108,6 @@ func (p *person) trySend(ctx context.Context, x *note) error {
 		return nil
 	}
 	return errors.Join(err, p.news(ctx))
-}
-
-// refresh asks the relay anew for the devices of those whom a message is for.
-func (p *person) refresh(ctx context.Context, x *note) error {
-	readers, err := p.readers(ctx, x)
-	if err != nil {
-		return err
-	}
-	return p.device.Refresh(ctx, usersOf(readers)...)
 }
 
 // send brings one message to the relay. It is saved before every step that
