@@ -76,7 +76,11 @@ func readmeReadArchive(file io.Reader, key *hosting.ArchiveKey) error {
 		if err != nil {
 			return err // and nothing of it counts
 		}
-		fmt.Fprintln(io.Discard, record.Type, record.Name, len(record.Data))
+		line, err := record.JSON() // for the person whose it is
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(io.Discard, string(line))
 	}
 	return nil
 }
