@@ -24,7 +24,7 @@ type Content struct {
 	// Timer is how long after it was read the message is to disappear, in whole
 	// seconds up to 2^32−1; 0 is never. TimerVersion counts the changes of the
 	// timer in a conversation, so that of two at once the same one holds
-	// everywhere.
+	// everywhere: see type Timer, and MarkRead.
 	Timer        time.Duration
 	TimerVersion uint32
 	// SyncTo says that another device of the own account sent this to the user

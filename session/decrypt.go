@@ -36,8 +36,8 @@ type DecryptOptions struct {
 	// ErrTooExpensive.
 	Deep bool
 	// Expires is when the message is no longer kept for an app that has not
-	// acknowledged it; zero is never. Redelivered after that it is
-	// ErrDuplicate.
+	// acknowledged it; zero is never, or when its Timer says (MarkRead). Redelivered
+	// after that it is ErrDuplicate.
 	Expires time.Time
 }
 
@@ -63,7 +63,8 @@ type Received struct {
 	Plaintext []byte
 	// Content is what Plaintext says, and points into it; nil without
 	// Options.Content. Its Distribution is for package group, whose Decrypt takes it
-	// where it counts: in a message of a session, and in no copy.
+	// where it counts: in a message of a session, and in no copy. What another device
+	// of the own account sent, and had disappeared before it came, has no Body.
 	Content    *Content
 	Note       []byte // of the gate
 	Events     []Event

@@ -131,7 +131,7 @@ func (t *Tx) Emit(e Event) error {
 }
 
 // Events yields the events that belong to no message, those of sends, bundles
-// and upkeep, in no order, until they are acknowledged, for 7 days. A record
+// and upkeep, and of messages that expired, in no order, until they are acknowledged, for 7 days. A record
 // that is damaged is yielded as its error, ErrCorrupt or
 // keystore.ErrNewerFormat, and the others follow; an error of the store ends the
 // sequence.

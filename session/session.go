@@ -18,6 +18,7 @@
 //     missing, and Accept says that it took the rest.
 //   - Decrypt reads, and Acknowledge says that the app has saved it.
 //   - RequestRetry asks for what could not be read, and Resend answers.
+//   - Timer says when messages disappear, and MarkRead that their time begins.
 //   - AcceptIdentity, Verify, Block, Rename and Forget are what people decide;
 //     Events and Received.Events tell them of what happened.
 //   - GenerateLink and Link give the account another device.

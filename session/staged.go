@@ -52,6 +52,15 @@ func (id MessageID) name() string {
 	return string(buf[:])
 }
 
+// idOf is the id in the name of a record; the error is ErrCorrupt.
+func idOf(k keystore.Key) (MessageID, error) {
+	id, err := hex.DecodeString(k.Name)
+	if err != nil || len(id) != len(MessageID{}) {
+		return MessageID{}, corrupt(errRecordName)
+	}
+	return MessageID(id), nil
+}
+
 // staging names the record of a message that is staged, or is to be. It is asked
 // for several times in a row.
 func (t *Tx) staging(user string, id MessageID) keystore.Key {
@@ -276,11 +285,11 @@ func (d *Device) Unacknowledged(ctx context.Context) iter.Seq2[*Received, error]
 
 // listed reads a staged record that List found.
 func (d *Device) listed(ctx context.Context, rec keystore.Record) (*Received, error) {
-	id, err := hex.DecodeString(rec.Key.Name)
-	if err != nil || len(id) != len(MessageID{}) {
-		return nil, corrupt(errRecordName)
+	id, err := idOf(rec.Key)
+	if err != nil {
+		return nil, err
 	}
 	t := d.begin(ctx)
 	t.add(entry{rec: rec})
-	return t.again(rec.Key, MessageID(id))
+	return t.again(rec.Key, id)
 }

@@ -73,7 +73,8 @@ const (
 // own account sent, whose time began then.
 //
 // A message with a timer that nobody reads or acknowledges is staged for 14 days and
-// that time. Where the clock was set back, Upkeep begins the time anew.
+// that time. Where the clock was set back, Upkeep begins the time anew. Events of a
+// message that goes are among those of Events then.
 //
 // Errors: ErrMalformed for nil, ErrCorrupt for a damaged staged record, those of
 // the store, after which all is as before; after keystore.ErrCommitUnknown it is to
@@ -209,9 +210,12 @@ type deadline struct {
 
 // add notes a time of what is stored by now, or will not be; 0 is never.
 func (l *deadline) add(at uint64) {
+	if at == 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at != 0 && (l.at == 0 || at < l.at) {
+	if l.at == 0 || at < l.at {
 		l.at = at
 	}
 }

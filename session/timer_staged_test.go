@@ -430,3 +430,39 @@ func markRead(body string) func(t *testing.T) (*side, run) {
 		return p.bob, on(func(ctx context.Context, d *session.Device) error { return d.MarkRead(ctx, both...) })
 	}
 }
+
+// Events that nobody acknowledged outlive the message that they came with.
+func TestTimerSparesEvents(t *testing.T) {
+	p := timed(t, aliceAddress)
+	e := session.Event{Kind: session.SessionRenewed, Address: aliceAddress}
+	p.bob.opts.Gate = strayGate{events: []session.Event{e}}
+	p.bob = p.bob.reopen(t)
+	r := p.reading(t, p.vanishing(t, session.Content{Body: []byte(large)}), large, p.now.Add(unreadFor+time.Hour))
+	require.Len(t, r.Events, 1)
+	saved := p.reading(t, p.vanishing(t, session.Content{}), "", p.now.Add(unreadFor+time.Hour))
+	p.bob.acknowledges(t, saved)
+	require.NoError(t, p.bob.MarkRead(ctx, r))
+	p.bob.kept(t)
+	require.NoError(t, p.bob.AcknowledgeEvents(ctx, p.bob.events(t)...))
+	p.now = r.Expires
+	p.bob.kept(t)
+	got := p.bob.events(t)
+	require.Len(t, got, 1, "that of the other one was acknowledged with it")
+	require.Equal(t, session.Event{ID: got[0].ID, Kind: e.Kind, Address: e.Address, At: got[0].At}, got[0])
+	require.True(t, p.now.Equal(got[0].At))
+	require.NoError(t, p.bob.AcknowledgeEvents(ctx, got...))
+	require.Empty(t, p.bob.events(t))
+
+	// Damaged ones keep nothing from going.
+	r = p.reading(t, p.vanishing(t, session.Content{}), "", p.now.Add(unreadFor+time.Hour))
+	require.NoError(t, p.bob.MarkRead(ctx, r))
+	k := p.bob.list(t, "staged", "")[0].Key
+	rec, err := wire.ParseStaged(p.bob.load(t, k).Value[1:])
+	require.NoError(t, err)
+	rec.Events = []wire.Event{{Kind: 1, Device: 5}, {Kind: 1, User: aliceAddress.User}}
+	p.bob.put(t, k, wire.AppendStaged(nil, &rec))
+	p.now = r.Expires
+	p.bob.kept(t)
+	require.Empty(t, p.bob.list(t, "staged", ""))
+	require.Len(t, p.bob.events(t), 1)
+}

@@ -1,7 +1,7 @@
 package session
 
 import (
-	"encoding/hex"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -176,28 +176,22 @@ func (u *upkeep) stays(expires uint64) {
 // sweepStaged puts marks in the place of staged messages past their expiry. The
 // time of one that disappears begins anew where the clock was set back.
 func (u *upkeep) sweepStaged() error {
-	t, today := u.a.t, u.now/dayMilli
+	t := u.a.t
 	var expired, again []keystore.Record
-	var ids []MessageID
-	var marks []keystore.Key
 	err := u.each(kindStaged, "", func(rec *keystore.Record) {
 		staged, err := wire.ParseStaged(rec.Value[1:])
 		switch {
 		case err != nil:
-			return
-		case !past(staged.Expires, u.now):
+		case past(staged.Expires, u.now):
+			if _, err := idOf(rec.Key); err == nil && u.room() {
+				expired = append(expired, *rec)
+			}
+		default:
 			if staged.Timer != 0 && shorten(&staged, u.now) && u.room() {
 				again = append(again, keystore.Record{Key: rec.Key, Version: rec.Version, Value: wire.AppendStaged(nil, &staged)})
 			}
 			u.stays(staged.Expires)
-			return
 		}
-		id, err := hex.DecodeString(rec.Key.Name)
-		if err != nil || len(id) != len(MessageID{}) || !u.room() {
-			return
-		}
-		expired, ids = append(expired, *rec), append(ids, MessageID(id))
-		marks = append(marks, t.d.markKey(today, MessageID(id)))
 	})
 	if err != nil {
 		return err
@@ -206,16 +200,42 @@ func (u *upkeep) sweepStaged() error {
 		t.add(entry{rec: keystore.Record{Key: rec.Key, Version: rec.Version}})
 		t.put(rec.Key, rec.Value)
 	}
-	if len(expired) == 0 {
+	return u.expire(expired)
+}
+
+// expire puts marks in the place of staged messages, and has their events outlive
+// them: nobody acknowledged those.
+func (u *upkeep) expire(staged []keystore.Record) error {
+	if len(staged) == 0 {
 		return nil
+	}
+	t, today := u.a.t, u.now/dayMilli
+	var marks []keystore.Key
+	for _, rec := range staged {
+		id, _ := idOf(rec.Key)
+		marks = append(marks, t.d.markKey(today, id))
 	}
 	if err := t.load(marks...); err != nil {
 		return err
 	}
-	for i, rec := range expired {
+	for _, rec := range staged {
 		t.add(entry{rec: rec})
-		if err := t.retire(rec.Key.Owner, ids[i], today); err != nil {
+		message, err := t.staged(rec.Key)
+		switch {
+		case err != nil:
 			return err
+		case message == nil: // it was listed twice
+			continue
+		}
+		id, _ := idOf(rec.Key)
+		if err := t.retire(rec.Key.Owner, id, today); err != nil {
+			return err
+		}
+		for i := range message.Events {
+			err := t.Emit(eventOf(&message.Events[i]))
+			if err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) { // which are damage
+				return err
+			}
 		}
 	}
 	return nil
