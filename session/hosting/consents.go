@@ -137,7 +137,7 @@ func (g *Gate) load(t *session.Tx, user string) (*known, error) {
 	if ok {
 		rec.Version, rec.Value = 1, append([]byte{}, body...)
 	}
-	return g.memory.read(user, &rec)
+	return g.memory.read(user, user == g.account, &rec)
 }
 
 // Label returns what an app shows of a conversation with users: of one, his label

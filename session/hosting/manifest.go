@@ -136,3 +136,10 @@ func (m *Manifest) endpoint(device uint32) *Endpoint {
 	}
 	return nil
 }
+
+// lists reports whether m has a device, with the given identity key unless that is
+// zero.
+func (m *Manifest) lists(device uint32, identity keys.IdentityKey) bool {
+	e := m.endpoint(device)
+	return e != nil && (identity.IsZero() || identity == e.Identity)
+}

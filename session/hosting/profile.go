@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/wire"
@@ -45,8 +46,10 @@ func parseProfile(b []byte) (h profile, err error) {
 }
 
 // A known is a profile as it is stored, and what would be computed from it each time.
+// It is not changed.
 type known struct {
 	profile
+	user   string
 	stored []byte
 	hash   [32]byte // of the newest manifest
 	signed []byte   // its bytes
@@ -65,6 +68,8 @@ const maxMemory = 2 << 20
 // A memory has records as they were read. Each is compared with the stored form, so
 // that nothing depends on it but time.
 type memory struct {
+	own, last atomic.Pointer[known] // those that were read last: of the own account, of others
+
 	mu   sync.RWMutex
 	all  map[string]*known
 	size int
@@ -74,35 +79,49 @@ type memory struct {
 func (g *Gate) read(records []keystore.Record, user string) (*known, error) {
 	for i := range records {
 		if k := &records[i].Key; k.Owner == user && k.Kind == kindHosting && k.Name == "" {
-			return g.memory.read(user, &records[i])
+			return g.memory.read(user, user == g.account, &records[i])
 		}
 	}
 	return &nothing, nil
 }
 
-func (m *memory) read(user string, rec *keystore.Record) (*known, error) {
+func (m *memory) read(user string, own bool, rec *keystore.Record) (*known, error) {
 	switch {
 	case rec.Value == nil && rec.Version != 0:
 		return nil, fmt.Errorf("%w: hosting record", keystore.ErrCorrupt)
 	case rec.Value == nil:
 		return &nothing, nil
 	}
+	last := &m.last
+	if own {
+		last = &m.own
+	}
+	if k := last.Load(); k.is(user, rec.Value) {
+		return k, nil
+	}
 	m.mu.RLock()
 	k := m.all[user]
 	m.mu.RUnlock()
-	if k != nil && bytes.Equal(k.stored, rec.Value) {
+	if k.is(user, rec.Value) {
+		last.Store(k)
 		return k, nil
 	}
 	h, err := parseProfile(rec.Value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: hosting record: %w", keystore.ErrCorrupt, err)
 	}
-	k = &known{profile: h, stored: slices.Clone(rec.Value)}
+	k = &known{profile: h, user: user, stored: slices.Clone(rec.Value)}
 	if n := h.newest(); n != nil {
 		k.hash, k.signed = n.Hash(), n.Bytes()
 	}
 	m.keep(user, k)
+	last.Store(k)
 	return k, nil
+}
+
+// is reports whether k, nil for none, is what is stored of a user.
+func (k *known) is(user string, value []byte) bool {
+	return k != nil && k.user == user && bytes.Equal(k.stored, value)
 }
 
 // keep remembers a record; where there is no room, all others are forgotten.

@@ -357,8 +357,7 @@ func (r record) may(account string, device uint32, identity keys.IdentityKey, no
 	r = r.at(now)
 	switch {
 	case r.state == current, r.state == narrower, r.state == expired && r.agreed(now):
-		e := r.current.endpoint(device)
-		if e == nil || !identity.IsZero() && identity != e.Identity {
+		if !r.current.lists(device, identity) {
 			return errUnlisted
 		}
 		return nil
