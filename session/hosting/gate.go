@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -47,6 +48,7 @@ type Gate struct {
 	raw     bool
 	policy  policy
 	memory  memory
+	named   atomic.Pointer[[2]keystore.Key] // what Keys returned last, of one user
 }
 
 var _ session.Gate = (*Gate)(nil)
@@ -72,8 +74,17 @@ func userName(user string) (string, error) {
 
 func hostingKey(user string) keystore.Key { return keystore.Key{Kind: kindHosting, Owner: user} }
 
-// Keys names the record of each user, and that of the own account.
+// Keys names the record of each user, and that of the own account. The result is not
+// to be written to.
 func (g *Gate) Keys(users []string) []keystore.Key {
+	if len(users) == 1 && users[0] != g.account {
+		named := g.named.Load()
+		if named == nil || named[0].Owner != users[0] {
+			named = &[2]keystore.Key{hostingKey(users[0]), hostingKey(g.account)}
+			g.named.Store(named)
+		}
+		return named[:]
+	}
 	out := make([]keystore.Key, 0, len(users)+1)
 	for _, user := range users {
 		if user != g.account {
