@@ -72,7 +72,7 @@ func (d *device) act(what string, f func() error) error {
 		d.w.count["lies"]++
 	}
 	require.True(d.w.t, err == nil || gated(err) || errors.Is(err, errBroken) || errors.Is(err, session.ErrUnsettled) ||
-		errors.As(err, new(*group.WaitingError)) || session.ReasonOf(err) != 0 || errors.Is(err, session.ErrNoRetry), "%v %s: %v", d.addr, what, err)
+		errors.As(err, new(*group.WaitingError)) || errors.As(err, new(*session.UntrustedIdentityError)) || errors.Is(err, session.ErrStale) || session.ReasonOf(err) != 0 || errors.Is(err, session.ErrNoRetry), "%v %s: %v", d.addr, what, err)
 	if d.addr.User == toko {
 		return err
 	}
@@ -221,6 +221,48 @@ func (d *device) send(users []string) bool {
 func (w *world) body() string {
 	w.count["bodies"]++
 	return fmt.Sprintf("text %d", w.count["bodies"])
+}
+
+// direct has a customer write to one device of the business, with a session that is
+// begun if there is none.
+func (d *device) direct(to *device) {
+	body := d.w.body()
+	for range 4 {
+		var m *session.Message
+		err := d.act("encrypts "+body, func() (err error) {
+			m, err = d.Encrypt(ctx, to.addr, (&session.Content{Body: []byte(body)}).Bytes())
+			return err
+		})
+		switch {
+		case err == nil:
+			d.post(to, m, body)
+			return
+		case errors.Is(err, session.ErrNoSession), errors.Is(err, session.ErrStale):
+			err = d.act("begins", func() error {
+				b, err := directory{d}.Bundle(ctx, to.addr)
+				require.NoError(d.w.t, err)
+				return d.Begin(ctx, to.addr, b)
+			})
+			d.trust(to.addr, err)
+		case !d.decide(err):
+			d.trust(to.addr, err)
+			return
+		}
+	}
+}
+
+// post gives the server a message for one device, which is that for which it was
+// encrypted or another one in its place.
+func (d *device) post(to *device, m *session.Message, body string) {
+	id, err := d.PeerIdentity(ctx, to.addr)
+	require.NoError(d.w.t, err)
+	d.leaves(to.addr, id.Accepted)
+	if id.Accepted == to.Identity() {
+		x := &text{body: body, to: map[*device]bool{to: true}}
+		d.w.texts, d.w.said[body] = append(d.w.texts, x), x
+		to.letters = append(to.letters, letter{d, m, d.w.now, x})
+		d.w.count["to one device"]++
+	}
 }
 
 // attempt sends something, and again after each yes.

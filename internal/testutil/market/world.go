@@ -181,6 +181,10 @@ func (w *world) step() {
 	case 9, 10, 11, 12:
 		d.write(toko)
 	case 13:
+		if all := w.shop.devices(); len(all) > 0 {
+			d.direct(all[w.rng.IntN(len(all))])
+		}
+	case 14:
 		d.write(toko, customers[w.rng.IntN(2)])
 	default:
 		for range 4 {
