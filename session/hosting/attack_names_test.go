@@ -3,6 +3,7 @@ package hosting_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -143,4 +144,30 @@ func TestLBL_09_OtherDomainInName(t *testing.T) {
 			require.ErrorIs(t, err, hosting.ErrLabelText, name)
 		}
 	}
+}
+
+// What is out of date, or in dispute, is not shown as if it were so: LBL-05.
+func TestLBL_05_NothingAssured(t *testing.T) {
+	r := rules()
+	r.See(toko, follow(t, nil, own(1, hosting.Person), own(2, hosting.OwnerServer), hosted(3, awan())), start)
+	agree(t, r, start)
+	held := func(at time.Time) (own, host bool) {
+		l := r.Label(at)
+		for _, lang := range []string{"en", "id"} {
+			all := strings.Join(l.Lines(lang), "\n")
+			own = own || strings.Contains(all, "own device") || strings.Contains(all, "itself") || strings.Contains(all, "sendiri")
+			host = host || strings.Contains(all, "PT Awan (awan.example)")
+		}
+		return own, host
+	}
+	own1, host := held(start)
+	require.True(t, own1 && host)
+	own1, host = held(start.Add(31 * day))
+	require.False(t, own1)
+	require.True(t, host)
+	r.See(toko, follow(t, nil, own(1, hosting.Person)), start)
+	inState(t, r, start, "CONFLICT")
+	own1, host = held(start)
+	require.False(t, own1)
+	require.True(t, host)
 }

@@ -75,7 +75,9 @@ func (l *Label) Lines(lang string) []string {
 	}
 	add(stateTexts[l.State].in(lang))
 	for _, c := range l.Controllers {
-		add(ownTexts[c].in(lang))
+		if l.State != expired && l.State != conflict { // of an owner that is not known then
+			add(ownTexts[c].in(lang))
+		}
 	}
 	for i := range l.Parties {
 		out = append(out, l.Parties[i].lines(lang)...)
