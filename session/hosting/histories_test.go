@@ -362,7 +362,7 @@ func (h *history) wrong(yes bool) {
 func (h *history) say(e *hosting.ConsentRequiredError, yes bool) {
 	h.note("say %t to %x to %x", yes, e.From[:2], e.To[:2])
 	h.require(e.Token == hosting.Token(toko, e.From, e.To), "token")
-	before, dispute, force := h.r.Stored(), h.o.dispute, h.o.force
+	before, dispute, known := h.r.Stored(), h.o.dispute, h.o.newest()
 	err := h.r.Decide(toko, e.Token, yes, h.now)
 	if h.whole != nil {
 		h.whole.Decide(toko, e.Token, yes, h.now)
@@ -373,7 +373,7 @@ func (h *history) say(e *hosting.ConsentRequiredError, yes bool) {
 	case !counts:
 		h.unchanged(before)
 	case yes:
-		h.log.agreed(force, h.of(e.To), h.now)
+		h.log.agreed(known, h.of(e.To), h.now)
 		h.count["yes"]++
 	case !dispute:
 		h.log.no = true
