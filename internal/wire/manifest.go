@@ -30,7 +30,8 @@ const (
 func (c Controller) Hosted() bool { return c == ControllerProvider || c == ControllerPlatform }
 
 // A SignedManifest is a manifest and its signatures, none of which is verified
-// here. It is not signed itself: unknown fields are skipped.
+// here. It is not signed itself: unknown fields are skipped. None comes twice, so
+// that all who read it read the same.
 type SignedManifest struct {
 	Manifest   []byte                 // 1: as it is signed and hashed
 	Signature  []byte                 // 3, 64 bytes: of the account
@@ -84,9 +85,9 @@ func ParseSignedManifest(b []byte) (*SignedManifest, *Manifest, error) {
 	for r.next(&f) {
 		switch f.num {
 		case 1:
-			r.bytes(&f, &s.Manifest)
+			r.once(&f, &s.Manifest)
 		case 3:
-			r.bytes(&f, &s.Signature)
+			r.once(&f, &s.Signature)
 		case 4:
 			if len(s.Signatures) == maxEndpoints {
 				r.fail("too many endpoints")
@@ -109,14 +110,22 @@ func ParseSignedManifest(b []byte) (*SignedManifest, *Manifest, error) {
 	return s, m, nil
 }
 
+// once stores a bytes field that does not come again.
+func (r *reader) once(f *field, dst *[]byte) {
+	if *dst != nil {
+		r.fail("field twice")
+	}
+	r.bytes(f, dst)
+}
+
 func parseEndpointSigs(b []byte) (s ManifestEndpointSigs, err error) {
 	r, f := reader{buf: b}, field{}
 	for r.next(&f) {
 		switch f.num {
 		case 1:
-			r.bytes(&f, &s.Endpoint)
+			r.once(&f, &s.Endpoint)
 		case 2:
-			r.bytes(&f, &s.Provider)
+			r.once(&f, &s.Provider)
 		}
 	}
 	return s, r.err

@@ -246,6 +246,11 @@ func TestLBL_08_Parser(t *testing.T) {
 	got, err := hosting.Parse(append(slices.Clone(b), 0x80, 0x01, 0x01)) // outside of what is signed
 	require.NoError(t, err)
 	require.Equal(t, b, got.Bytes())
+	other := follow(t, nil, own(1, hosting.Person), own(2, hosting.Person)).Bytes()
+	for _, twice := range [][]byte{append(slices.Clone(b), other...), append(slices.Clone(other), b...), append(slices.Clone(b), 0x0A, 0), append([]byte{0x1A, 0}, b...)} {
+		_, err = hosting.Parse(twice)
+		require.ErrorIs(t, err, session.ErrMalformed)
+	}
 	// Keys of small order, or not in range, sign nothing.
 	for _, u := range []string{"\x00", "\x01"} {
 		bad := []byte("\x05" + u + strings.Repeat("\x00", 31))
