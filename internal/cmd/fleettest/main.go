@@ -26,6 +26,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/internal/testutil/crowd"
 	"github.com/gembok-e2ee/gembok/internal/testutil/fleet"
 	"github.com/gembok-e2ee/gembok/internal/testutil/market"
@@ -50,19 +51,14 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	var report interface {
-		fmt.Stringer
-		Details() string
-	}
-	var err error
+	walk := fleet.Walk()
 	switch {
 	case *labels:
-		report, err = market.Run(ctx, &market.Options{Steps: *steps, Seed: *seed, Progress: w})
+		walk = market.Walk()
 	case *groups:
-		report, err = crowd.Run(ctx, &crowd.Options{Steps: *steps, Seed: *seed, Progress: w})
-	default:
-		report, err = fleet.Run(ctx, &fleet.Options{Steps: *steps, Seed: *seed, Progress: w})
+		walk = crowd.Walk()
 	}
+	report, err := walk.Run(ctx, &testutil.WalkOptions{Steps: *steps, Seed: *seed, Progress: w})
 	fmt.Fprintln(w, report)
 	if *verbose {
 		fmt.Fprint(w, report.Details())

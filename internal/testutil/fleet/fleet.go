@@ -40,72 +40,26 @@
 package fleet
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
 )
 
-// Options say how much is done. The zero Options do nothing.
-type Options struct {
-	Steps    int
-	Seed     uint64
-	Progress io.Writer // a line now and then; nil: none
-}
-
-// A Report says what was done. The zero Report is of nothing.
-type Report struct {
-	Steps int
-	Count map[string]int // what came of everything
-	Took  time.Duration
-}
-
-// String is one line.
-func (r *Report) String() string {
-	return fmt.Sprintf("%d steps, %d sends, %d letters, %d read, %d sent again, %d lies, %.0f steps/s", r.Steps, r.Count["sends"],
-		r.Count["letters"], r.Count["delivered: readable"], r.Count["sent again"], r.Count["lies"], float64(r.Steps)/r.Took.Seconds())
-}
-
-// Details has a line for each thing that was counted.
-func (r *Report) Details() string { return testutil.Counts(r.Count) }
-
-// worldSteps is how long three people live.
-const worldSteps = 5000
-
-// Run does o.Steps steps, or as many as there is time for until ctx ends. The
-// error says what was found, and with which seed: the same seed has the same
-// done.
-func Run(ctx context.Context, o *Options) (*Report, error) {
-	start := time.Now()
-	report := &Report{Count: map[string]int{}}
-	shown := start
-	for seed := o.Seed; report.Steps < o.Steps; seed++ {
-		at := 0
-		err := testutil.Try("fleet", func(t testing.TB) {
-			w := newWorld(t, seed, everyone, 3, report.Count)
-			for at = 0; at < worldSteps && report.Steps < o.Steps && ctx.Err() == nil; at++ {
-				w.step()
-				report.Steps++
-				if o.Progress != nil && time.Since(shown) > 2*time.Second {
-					shown, report.Took = time.Now(), time.Since(start)
-					fmt.Fprintln(o.Progress, report)
-				}
-			}
-			w.finish()
-		})
-		report.Took = time.Since(start)
-		if err != nil {
-			return report, fmt.Errorf("seed %d, step %d: %w", seed, at, err)
-		}
-		if ctx.Err() != nil {
-			return report, ctx.Err()
-		}
+// Walk is one life of three people after the other.
+func Walk() *testutil.Walk {
+	return &testutil.Walk{
+		Name: "fleet", Steps: 5000,
+		Begin: func(t testing.TB, seed uint64, count map[string]int) (step, finish func(), story func() string) {
+			w := newWorld(t, seed, everyone, 3, count)
+			return w.step, w.finish, func() string { return "" }
+		},
+		Line: func(count map[string]int) string {
+			return fmt.Sprintf("%d sends, %d letters, %d read, %d sent again, %d lies",
+				count["sends"], count["letters"], count["delivered: readable"], count["sent again"], count["lies"])
+		},
 	}
-	return report, nil
 }
 
 // Steps does n steps that follow from seed, has everything come to its end, and

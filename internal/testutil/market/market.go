@@ -33,74 +33,25 @@
 package market
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"testing"
-	"time"
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
 )
 
-// Options say how much is done. The zero Options do nothing.
-type Options struct {
-	Steps    int
-	Seed     uint64
-	Progress io.Writer // a line now and then; nil: none
-}
-
-// A Report says what was done. The zero Report is of nothing.
-type Report struct {
-	Steps int
-	Count map[string]int // what came of everything
-	Took  time.Duration
-}
-
-// String is one line.
-func (r *Report) String() string {
-	return fmt.Sprintf("%d steps, %d texts to hosted keys, %d to others, %d read, %d refused, %d times yes, %d manifests, %d lies, %.0f steps/s", r.Steps,
-		r.Count["to a hosted key"], r.Count["to another key"], r.Count["read"], r.Count["refused"], r.Count["yes"], r.Count["manifests"],
-		r.Count["lies"], float64(r.Steps)/r.Took.Seconds())
-}
-
-// Details has a line for each thing that was counted.
-func (r *Report) Details() string { return testutil.Counts(r.Count) }
-
-// worldSteps is how long one market lasts.
-const worldSteps = 300
-
-// Run does o.Steps steps, or as many as there is time for until ctx ends. The error
-// says what was found, and with which seed.
-func Run(ctx context.Context, o *Options) (*Report, error) {
-	start := time.Now()
-	report := &Report{Count: map[string]int{}}
-	shown := start
-	for seed := o.Seed; report.Steps < o.Steps; seed++ {
-		var w *world
-		err := testutil.Try("market", func(t testing.TB) {
-			w = newWorld(t, seed, report.Count)
-			for range worldSteps {
-				if report.Steps >= o.Steps || ctx.Err() != nil {
-					break
-				}
-				w.step()
-				report.Steps++
-				if o.Progress != nil && time.Since(shown) > 2*time.Second {
-					shown, report.Took = time.Now(), time.Since(start)
-					fmt.Fprintln(o.Progress, report)
-				}
-			}
-			w.finish()
-		})
-		report.Took = time.Since(start)
-		if err != nil {
-			return report, fmt.Errorf("seed %d: %w\n%s", seed, err, w.story())
-		}
-		if ctx.Err() != nil {
-			return report, ctx.Err()
-		}
+// Walk is one market after the other.
+func Walk() *testutil.Walk {
+	return &testutil.Walk{
+		Name: "market", Steps: 300,
+		Begin: func(t testing.TB, seed uint64, count map[string]int) (step, finish func(), story func() string) {
+			w := newWorld(t, seed, count)
+			return w.step, w.finish, func() string { return "\n" + w.story() }
+		},
+		Line: func(count map[string]int) string {
+			return fmt.Sprintf("%d texts to hosted keys, %d to others, %d read, %d refused, %d times yes, %d manifests, %d lies",
+				count["to a hosted key"], count["to another key"], count["read"], count["refused"], count["yes"], count["manifests"], count["lies"])
+		},
 	}
-	return report, nil
 }
 
 // Steps has n steps done that follow from seed, and all come to an end, and returns
