@@ -164,6 +164,9 @@ func (p *play) declines() error {
 
 // agrees lets her say yes, and what waited goes.
 func (p *play) agrees() error {
+	if len(p.posted) > 0 {
+		p.fail("something was sent before a yes")
+	}
 	p.tell(agreesScene)
 	if err := p.commands("Ani", "/consent yes", noticeEvent, labelEvent); err != nil {
 		return err
