@@ -125,7 +125,7 @@ func (p *person) notice(e *session.Event) (ask bool, err error) {
 	case n.From != nil && n.Diff.IsNarrower():
 		p.say(hostingEvent, name, fewerText, n.Diff.Narrower.Lines(p.lang))
 	}
-	if !n.Own && n.To != nil {
+	if !n.Own && n.To != nil && len(p.asked(name)) > 0 { // that may be another question by now
 		p.settle(name)
 	}
 	return false, nil

@@ -175,7 +175,8 @@ func (p *person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 	}
 	users := usersOf(readers)
 	if p.failed(x.Peer) { // the last time: encrypt no more for nothing
-		if err := p.device.Refresh(ctx, users...); err != nil {
+		var unknown *session.DirectoryError // what is wrong with a label, Send judges
+		if err := p.device.Refresh(ctx, users...); errors.As(err, &unknown) {
 			return nil, err
 		}
 	}
