@@ -19,7 +19,7 @@ const (
 
 // Options are an app's wishes beyond what always holds. The zero value, like nil,
 // asks for consent once where there is no manifest, and for each widening that
-// leaves a key in foreign hands.
+// leaves a key, or what is stored, in foreign hands.
 type Options struct {
 	// Providers are the keys of providers that the app knows, by domain. Any other
 	// one is shown as unverified.
