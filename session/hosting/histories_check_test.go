@@ -99,6 +99,7 @@ func (l *memory) newest(force *statement) (out *statement, only bool) {
 func (h *history) checkLabel(l hosting.Label) {
 	settled := h.o.force != nil && h.o.state(h.now) == "CURRENT"
 	h.require(settled != l.Unknown || l.State == "PENDING" || l.State == "DECLINED", "unknown: %t in state %s", l.Unknown, l.State)
+	h.require(!h.o.awaits(h.o.newest()) || l.Unknown, "a newer statement is awaited, and nothing is unknown in state %s", l.State)
 	h.require(!h.o.hosted() || l.Hosted(), "hosted, and not shown as such in state %s", l.State)
 	var want facts
 	for _, s := range []*statement{h.o.force, h.o.waiting, h.o.contest()} {
