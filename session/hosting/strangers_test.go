@@ -137,3 +137,17 @@ func TestStrangerMovesNoKey(t *testing.T) {
 	agree(t, r, start)
 	require.NoError(t, r.May(toko, 2, deviceKey(2).Public(), start))
 }
+
+// What was in dispute before a yes stands in the way of nothing after it.
+func TestStrangerAfterConflict(t *testing.T) {
+	m1 := follow(t, nil, own(1, hosting.OwnerServer))
+	m2 := follow(t, m1, own(1, hosting.OwnerServer))
+	r := rules()
+	r.See(toko, m1, start)
+	r.See(toko, follow(t, nil, own(2, hosting.OwnerServer)), start) // another one of epoch 1
+	r.See(toko, m2, start)
+	agree(t, r, start)
+	last := stranger(t, 9, own(3, hosting.OwnerServer))
+	r.See(toko, last, start)
+	require.Equal(t, last.Hash(), asked(t, r, start).To)
+}
