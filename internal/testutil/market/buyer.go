@@ -212,9 +212,12 @@ func (d *device) send(users []string) bool {
 	if len(users) == 0 {
 		return false
 	}
-	body := d.w.body()
+	body, name := d.w.body(), ""
+	if len(users) > 1 {
+		name = club
+	}
 	return d.attempt(body, func() (*session.Sending, error) {
-		return d.Send(ctx, users, &session.Content{Body: []byte(body)}, &session.SendOptions{Group: club, NoOwnDevices: d.addr.User == toko})
+		return d.Send(ctx, users, &session.Content{Body: []byte(body)}, &session.SendOptions{Group: name, NoOwnDevices: d.addr.User == toko})
 	})
 }
 

@@ -73,4 +73,4 @@ func Steps(t testing.TB, n int, seed uint64) map[string]int {
 
 // Everything is what happens when there are many steps.
 var Everything = []string{"to a hosted key", "to another key", "read", "refused", "yes", "no", "wrong token", "manifests", "moved", "lies",
-	"group texts", "answers", "renewed late", "put back", "forks", "to one device", "reconciled", "asked", "sent again", "came twice", "refreshed"}
+	"group texts", "answers", "renewed late", "put back", "forks", "to one device", "told in a message", "reconciled", "asked", "sent again", "came twice", "refreshed"}
