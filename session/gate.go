@@ -70,11 +70,11 @@ type Gate interface {
 	// ErrNoDevice says that the user has no such device: Send has the Directory list
 	// them once more before it gives up.
 	Send(now time.Time, records []keystore.Record, to Address, identity keys.IdentityKey) error
-	// Receive sees an authentic message, of which plaintext is what
-	// Received.Plaintext is, and cannot refuse it. A record that is damaged, or of a
+	// Receive sees an authentic message, of which content is what
+	// Received.Plaintext is, nil without Options.Content, and cannot refuse it. A record that is damaged, or of a
 	// newer version, has a Version and no Value here, and stays. Note is kept and
 	// returned with the message, and so are the events.
-	Receive(now time.Time, records []keystore.Record, from Address, identity keys.IdentityKey, plaintext []byte) (changes []keystore.Change, note []byte, events []Event)
+	Receive(now time.Time, records []keystore.Record, from Address, identity keys.IdentityKey, content []byte) (changes []keystore.Change, note []byte, events []Event)
 }
 
 // A gating is what a Tx remembers of the gate: which records that has about the
@@ -224,7 +224,11 @@ func (t *Tx) judgeReceived(r *Received) error {
 		return err
 	}
 	t.relyOnGate()
-	changes, note, events := t.d.opts.Gate.Receive(t.gating.now, recs, r.From, r.Identity, r.Plaintext)
+	var content []byte
+	if r.Content != nil {
+		content = r.Plaintext
+	}
+	changes, note, events := t.d.opts.Gate.Receive(t.gating.now, recs, r.From, r.Identity, content)
 	r.Note = note
 	r.Events = append(r.Events, events...)
 	return t.adopt(r.From.User, changes)

@@ -130,7 +130,7 @@ func TestRerunKeepsGateChanges(t *testing.T) {
 		out, err = tx.Encrypt(at[1], []byte("text"))
 		return err
 	}))
-	require.Equal(t, "arrived", body(t, s, keystore.Key{Kind: "seen", Owner: "peer"}))
+	require.Equal(t, at[0].String(), body(t, s, keystore.Key{Kind: "seen", Owner: "peer"}))
 	others[1].reads(t, s, out, "text")
 }
 

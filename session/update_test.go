@@ -271,10 +271,11 @@ func (g toll) Send(now time.Time, records []keystore.Record, to session.Address,
 	return nil
 }
 
-func (g toll) Receive(now time.Time, records []keystore.Record, from session.Address, identity keys.IdentityKey, plaintext []byte) ([]keystore.Change, []byte, []session.Event) {
-	seen := append(append([]byte(nil), records[1].Value...), plaintext...)
+func (g toll) Receive(now time.Time, records []keystore.Record, from session.Address, identity keys.IdentityKey, content []byte) ([]keystore.Change, []byte, []session.Event) {
+	require.Nil(g.t, content, "in raw mode what a message says is the app's alone")
+	seen := append(append([]byte(nil), records[1].Value...), from.String()...)
 	return []keystore.Change{{Op: keystore.Put, Key: g.Keys([]string{from.User})[1], Value: seen}},
-		[]byte("note of " + string(plaintext)), []session.Event{{Kind: 77, Address: from}}
+		[]byte("note of " + from.String()), []session.Event{{Kind: 77, Address: from}}
 }
 
 func pay(t testing.TB, s *side, user string) {
@@ -301,11 +302,11 @@ func TestGate(t *testing.T) {
 	// Receiving goes on; what the gate makes of it comes with the message.
 	m := p.alice.send(t, p.bob, "a")
 	r := bob.reads(t, p.alice, m, "a")
-	require.Equal(t, "note of a", string(r.Note))
+	require.Equal(t, "note of "+aliceAddress.String(), string(r.Note))
 	require.Equal(t, []session.Event{{Kind: 77, Address: aliceAddress, At: p.now}}, r.Events)
 	sameResult(t, bob.reads(t, p.alice, m, "a"), r)
 	p.bob.reads(t, p.alice, p.alice.send(t, p.bob, "b"), "b")
-	require.Equal(t, "\x01ab", string(p.bob.list(t, "seen", "")[0].Value))
+	require.Equal(t, "\x01"+aliceAddress.String()+aliceAddress.String(), string(p.bob.list(t, "seen", "")[0].Value))
 
 	pay(t, p.bob, aliceAddress.User)
 	watch.reset()

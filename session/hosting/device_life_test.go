@@ -9,7 +9,6 @@ import (
 
 	"github.com/gembok-e2ee/gembok/internal/testutil"
 	"github.com/gembok-e2ee/gembok/internal/wire"
-	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/group"
 	"github.com/gembok-e2ee/gembok/session/hosting"
@@ -377,8 +376,9 @@ func TestDeviceForget(t *testing.T) {
 func TestGateRaw(t *testing.T) {
 	w := newTown()
 	m := follow(t, nil, hosted(1, awan()))
-	o := &hosting.Options{Raw: true}
-	b, k := w.addTo(t, keystore.NewMemory(), at(budi, 1), nil, o), w.add(t, at(toko, 1), nil)
+	b, k := w.add(t, at(budi, 1), nil), w.add(t, at(toko, 1), nil)
+	b.opts.Content = false
+	b.reopen(t)
 	k.opts.Gate = nil
 	k.reopen(t)
 	w.begins(t, k, b)

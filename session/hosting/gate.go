@@ -28,9 +28,6 @@ type Options struct {
 	AllowUnattested bool
 	// Strict asks for consent to every widening, whoever has the keys.
 	Strict bool
-	// Raw says that the Device is one without session.Options.Content: what is in
-	// messages is the app's alone, and says nothing of hosting.
-	Raw bool
 }
 
 // A Gate is the session.Gate over the manifests of accounts: session.Options.Gate
@@ -45,7 +42,6 @@ type Options struct {
 // is so with all sends, and Publish mends it.
 type Gate struct {
 	account string
-	raw     bool
 	policy  policy
 	memory  memory
 	named   atomic.Pointer[[2]keystore.Key] // what Keys returned last, of one user
@@ -62,7 +58,7 @@ func NewGate(account string, o *Options) *Gate {
 	if name, err := userName(account); err == nil {
 		account = name
 	}
-	return &Gate{account: account, raw: o.Raw,
+	return &Gate{account: account,
 		policy: policy{unattested: o.AllowUnattested, strict: o.Strict, providers: maps.Clone(o.Providers)}}
 }
 

@@ -201,7 +201,7 @@ func (g *Gate) Receive(now time.Time, records []keystore.Record, from session.Ad
 	t.device = from.Device
 	sender := &endpointID{from.Device, identity}
 	said := new(wire.HostingContext)
-	if c, copied := g.content(plaintext); c != nil {
+	if c, copied := content(plaintext); c != nil {
 		said = t.message(c, copied, sender, records)
 	}
 	note := t.receipt(said, sender)
@@ -211,8 +211,8 @@ func (g *Gate) Receive(now time.Time, records []keystore.Record, from session.Ad
 // content reads what a message says, and whether it is a copy for the own devices:
 // only one with the identity key of this one can send that. It is nil where a
 // message says nothing of hosting.
-func (g *Gate) content(plaintext []byte) (c *wire.Content, copied bool) {
-	if g.raw {
+func content(plaintext []byte) (c *wire.Content, copied bool) {
+	if plaintext == nil {
 		return nil, false
 	}
 	c, err := wire.ParseContent(plaintext)

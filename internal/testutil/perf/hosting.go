@@ -73,8 +73,8 @@ func FloorVerify(n int) Op {
 // alice agreed to that, and with content each has said that he saw what the other says.
 func gated(content, gates bool) (alice, bob *side) {
 	a, b := &session.Options{Content: content}, &session.Options{Content: content}
-	gate := hosting.NewGate(userName(1), &hosting.Options{Raw: !content})
-	others := hosting.NewGate(userName(2), &hosting.Options{Raw: !content, AllowUnattested: true})
+	gate := hosting.NewGate(userName(1), nil)
+	others := hosting.NewGate(userName(2), &hosting.Options{AllowUnattested: true})
 	if gates {
 		a.Gate, b.Gate = gate, others
 	}
