@@ -123,15 +123,15 @@ func (m *Module) at(n ast.Node) string {
 // Program tells whether p is a command and no library.
 func (p *Package) Program() bool { return p.Name == "main" }
 
-// Free tells whether p may import and do what it likes: programs, and what
-// only tests import.
+// Free tells whether p may import and do what it likes: programs, their parts,
+// and what only tests import.
 func (p *Package) Free() bool {
 	return p.Program() || slices.ContainsFunc(free, func(dir string) bool { return within(p.Dir, dir) })
 }
 
-// Public tells whether other modules can import p.
+// Public tells whether p is for other modules to import.
 func (p *Package) Public() bool {
-	return !p.Program() && !slices.Contains(strings.Split(p.Dir, "/"), "internal")
+	return !p.Free() && !slices.Contains(strings.Split(p.Dir, "/"), "internal")
 }
 
 // within tells whether dir is top or below it.

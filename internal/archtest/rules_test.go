@@ -58,6 +58,10 @@ func TestRules(t *testing.T) {
 			"x3dh/x.go": `package x3dh`, "x3dh/x_test.go": `package x3dh; import "` + own + `session"`}, ""},
 		"program": {(*archtest.Module).Arrows, map[string]string{
 			"session/examples/chat/x.go": `package main; import "` + own + `ratchet"`}, ""},
+		"part of an example": {(*archtest.Module).Arrows, map[string]string{
+			"session/examples/chat/part/x.go": `package part; import "` + own + `ratchet"`}, ""},
+		"part of an example in a library": {(*archtest.Module).Arrows, map[string]string{
+			"session/hosting/x.go": `package hosting; import "` + own + `session/examples/chat/part"`}, "is no arrow"},
 
 		"circl in curve": {(*archtest.Module).ThirdParty, map[string]string{
 			"internal/curve/x.go": `package curve; import "github.com/cloudflare/circl/dh/x25519"`}, ""},
@@ -175,6 +179,7 @@ func TestExportedRules(t *testing.T) {
 		"x3dh/z_test.go":          "package x3dh; func TestX() {}",
 		"internal/kdf/x.go":       "// Package kdf.\npackage kdf; func F() {}",
 		"ratchet/internal/b/b.go": "// Package b.\npackage b; func F() {}",
+		"session/examples/e/e.go": "// Package e.\npackage e; func F() {}",
 	}
 	m := load(t, files)
 	require.Equal(t, []string{"x3dh A", "x3dh C", "x3dh E1", "x3dh E2", "x3dh F", "x3dh T"}, m.Exported())

@@ -6,8 +6,9 @@ var topLevel = []string{
 	"internal", "keystore", "ratchet", "session", "testdata", "x3dh",
 }
 
-// free lists the directories of test helpers and tools.
-var free = []string{"internal/archtest", "internal/cmd", "internal/interop", "internal/testutil"}
+// free lists the directories of test helpers, tools, and the parts of examples, which
+// promise nothing to whoever imports them.
+var free = []string{"internal/archtest", "internal/cmd", "internal/interop", "internal/testutil", "session/examples"}
 
 // programs lists where commands may stand.
 var programs = []string{"internal/cmd", "internal/interop", "session/examples"}

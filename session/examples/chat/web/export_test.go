@@ -1,0 +1,4 @@
+package web
+
+// BuildFrom builds another page than the chat's.
+var BuildFrom = build
