@@ -63,8 +63,7 @@ func (l *Log) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Time{}) // this lasts; a server that cannot have it so ends it early
-	_ = out.SetWriteDeadline(time.Time{})
+	_ = out.SetWriteDeadline(time.Time{}) // this lasts; a server that cannot have it so ends it early
 	w.Header().Set("Content-Type", "text/event-stream")
 	n, _ := strconv.Atoi(req.Header.Get("Last-Event-ID"))
 	for {

@@ -6,12 +6,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -202,28 +204,39 @@ func TestOthersRefused(t *testing.T) {
 	require.Equal(t, 200, res.StatusCode)
 }
 
-// watch reads n lines of what the relay sees.
+// follow reads what the relay sees.
+func (s *site) follow(headers ...string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		ctx, stop := context.WithCancel(s.t.Context())
+		defer stop()
+		req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/sees", nil)
+		require.NoError(s.t, err)
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(s.t, err)
+		defer res.Body.Close()
+		require.Equal(s.t, "text/event-stream", res.Header.Get("Content-Type"))
+		for in := bufio.NewScanner(res.Body); in.Scan(); {
+			if line, ok := strings.CutPrefix(in.Text(), "data: "); !ok {
+				require.Regexp(s.t, "^(id: [0-9]+)?$", in.Text())
+			} else if !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// watch reads n lines of what the relay sees, which sees something after the first.
 func (s *site) watch(n int, headers ...string) (lines []string) {
 	s.t.Helper()
-	ctx, stop := context.WithCancel(s.t.Context())
-	defer stop()
-	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/sees", nil)
-	require.NoError(s.t, err)
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(s.t, err)
-	defer res.Body.Close()
-	require.Equal(s.t, "text/event-stream", res.Header.Get("Content-Type"))
-	for in := bufio.NewScanner(res.Body); len(lines) < n && in.Scan(); {
-		if line, ok := strings.CutPrefix(in.Text(), "data: "); ok {
-			lines = append(lines, line)
-		} else if !strings.HasPrefix(in.Text(), "id: ") {
-			require.Empty(s.t, in.Text())
-		}
-		if len(lines) == 1 {
+	for line := range s.follow(headers...) {
+		if lines = append(lines, line); len(lines) == 1 {
 			s.log.Sees("meanwhile")
+		}
+		if len(lines) == n {
+			break
 		}
 	}
 	return lines
@@ -234,7 +247,7 @@ func TestSees(t *testing.T) {
 	s.log.Sees("ani publishes prekeys")
 	s.log.Sees("one\n\ndata: line\r")
 	require.Equal(t, []string{"ani publishes prekeys", "one data: line", "meanwhile"}, s.watch(3))
-	require.Equal(t, []string{"one data: line", "meanwhile"}, s.watch(2, "Last-Event-ID", "1"), "those that were missed")
+	require.Equal(t, []string{"one data: line", "meanwhile", "meanwhile"}, s.watch(3, "Last-Event-ID", "1"), "those that were missed")
 	for _, id := range []string{"1000", "-1", "x", ""} { // of another log, or none
 		require.Equal(t, "ani publishes prekeys", s.watch(1, "Last-Event-ID", id)[0])
 	}
@@ -246,6 +259,25 @@ func TestSees(t *testing.T) {
 	require.Equal(t, []string{"599", "meanwhile"}, lines[499:])
 	res, _ := s.do("POST", "/sees", "")
 	require.Equal(t, 405, res.StatusCode)
+}
+
+// What the relay sees is shown for longer than the server waits for anything else.
+func TestSeesLasts(t *testing.T) {
+	s := &site{t: t}
+	srv := httptest.NewUnstartedServer(web.Handler("", nil, &s.log))
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	srv.Start()
+	t.Cleanup(srv.Close)
+	s.url = srv.URL
+	s.log.Sees("one")
+	late := time.AfterFunc(300*time.Millisecond, func() { s.log.Sees("late") })
+	defer late.Stop()
+	for line := range s.follow() {
+		if line == "late" {
+			return
+		}
+	}
+	require.Fail(t, "ended early")
 }
 
 // readGzip reads a compressed file.
