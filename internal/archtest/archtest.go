@@ -126,12 +126,16 @@ func (p *Package) Program() bool { return p.Name == "main" }
 // Free tells whether p may import and do what it likes: programs, their parts,
 // and what only tests import.
 func (p *Package) Free() bool {
+	if _, bound := arrows[p.Dir]; bound {
+		return false
+	}
 	return p.Program() || slices.ContainsFunc(free, func(dir string) bool { return within(p.Dir, dir) })
 }
 
 // Public tells whether p is for other modules to import.
 func (p *Package) Public() bool {
-	return !p.Free() && !slices.Contains(strings.Split(p.Dir, "/"), "internal")
+	return !p.Program() && !slices.ContainsFunc(free, func(dir string) bool { return within(p.Dir, dir) }) &&
+		!slices.Contains(strings.Split(p.Dir, "/"), "internal")
 }
 
 // within tells whether dir is top or below it.

@@ -62,6 +62,10 @@ func TestRules(t *testing.T) {
 			"session/examples/chat/part/x.go": `package part; import "` + own + `ratchet"`}, ""},
 		"part of an example in a library": {(*archtest.Module).Arrows, map[string]string{
 			"session/hosting/x.go": `package hosting; import "` + own + `session/examples/chat/part"`}, "is no arrow"},
+		"relay in an app": {(*archtest.Module).Arrows, map[string]string{
+			"session/examples/chat/person/x.go": `package person; import "` + own + `session/examples/chat/relay"`}, "is no arrow"},
+		"network in an app": {(*archtest.Module).Capabilities, map[string]string{
+			"session/examples/chat/person/x.go": `package person; import "net/http"`}, "may not import net/http"},
 
 		"circl in curve": {(*archtest.Module).ThirdParty, map[string]string{
 			"internal/curve/x.go": `package curve; import "github.com/cloudflare/circl/dh/x25519"`}, ""},

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
 )
 
 // patience is how long an actor may take for one event.
@@ -23,7 +25,7 @@ type actor struct {
 	label  string // the name, and which device if not the first
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
-	events chan event // closed when the process ends
+	events chan person.Event // closed when the process ends
 }
 
 func startActor(ctx context.Context, label string, flags ...string) (*actor, error) {
@@ -33,7 +35,7 @@ func startActor(ctx context.Context, label string, flags ...string) (*actor, err
 	}
 	name, device, _ := strings.Cut(label, "/")
 	flags = append([]string{"-as", name, "-device", cmp.Or(device, "1"), "-json"}, flags...)
-	a := &actor{label: label, cmd: exec.CommandContext(ctx, exe, flags...), events: make(chan event, 100)}
+	a := &actor{label: label, cmd: exec.CommandContext(ctx, exe, flags...), events: make(chan person.Event, 100)}
 	a.cmd.Stderr = os.Stderr
 	if a.stdin, err = a.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -52,9 +54,9 @@ func startActor(ctx context.Context, label string, flags ...string) (*actor, err
 func (a *actor) listen(out io.Reader) {
 	defer close(a.events)
 	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 8*maxText)
+	lines.Buffer(nil, 8*person.MaxText)
 	for lines.Scan() {
-		var e event
+		var e person.Event
 		if json.Unmarshal(lines.Bytes(), &e) == nil {
 			a.events <- e
 		}
@@ -68,25 +70,25 @@ func (a *actor) types(line string) error {
 }
 
 // next returns what the process shows next.
-func (a *actor) next() (event, error) {
+func (a *actor) next() (person.Event, error) {
 	select {
 	case e, ok := <-a.events:
 		if !ok {
-			return event{}, fmt.Errorf("%s's process has ended", a.label)
+			return person.Event{}, fmt.Errorf("%s's process has ended", a.label)
 		}
 		return e, nil
 	case <-time.After(patience):
-		return event{}, fmt.Errorf("%s's process says nothing for %v", a.label, patience)
+		return person.Event{}, fmt.Errorf("%s's process says nothing for %v", a.label, patience)
 	}
 }
 
 // expect returns what the process shows next, if it is of that kind.
-func (a *actor) expect(kind string) (event, error) {
+func (a *actor) expect(kind string) (person.Event, error) {
 	e, err := a.next()
 	return e, a.check(e, kind, err)
 }
 
-func (a *actor) check(e event, kind string, err error) error {
+func (a *actor) check(e person.Event, kind string, err error) error {
 	if err == nil && e.Kind != kind {
 		err = fmt.Errorf("%s's process shows %q (%s), not %q", a.label, e.Kind, printable(e.Text), kind)
 	}
@@ -104,7 +106,7 @@ func (a *actor) gone() error {
 
 // quit ends the input of the process, waits for its end, and returns what it
 // showed that nobody has looked at.
-func (a *actor) quit() (rest []event, err error) {
+func (a *actor) quit() (rest []person.Event, err error) {
 	_ = a.stdin.Close()
 	stuck := time.AfterFunc(patience, func() { _ = a.cmd.Process.Kill() })
 	defer stuck.Stop()
@@ -116,7 +118,7 @@ func (a *actor) quit() (rest []event, err error) {
 
 // expect returns what a process shows next of those kinds. News, labels and keys
 // it shows on the way, and what it says of messages that wait is kept for later.
-func (p *play) expect(a *actor, kinds ...string) (event, error) {
+func (p *play) expect(a *actor, kinds ...string) (person.Event, error) {
 	for i, e := range p.aside[a] {
 		if slices.Contains(kinds, e.Kind) {
 			p.aside[a] = slices.Delete(p.aside[a], i, i+1)
@@ -129,15 +131,15 @@ func (p *play) expect(a *actor, kinds ...string) (event, error) {
 			return e, err
 		}
 		switch {
-		case e.Kind == newsEvent:
+		case e.Kind == person.NewsEvent:
 			p.print(p.word("    %s is told: %s"), a.label, printable(e.Peer+" "+e.Text))
-		case e.Kind == labelEvent, e.Kind == hostingEvent, e.Kind == timerEvent:
+		case e.Kind == person.LabelEvent, e.Kind == person.HostingEvent, e.Kind == person.TimerEvent:
 			p.shows(a, e)
-		case e.Kind == keyEvent:
+		case e.Kind == person.KeyEvent:
 			err = p.passKey(a)
-		case p.peer == "official" && (e.Kind == asksEvent || e.Kind == noticeEvent):
+		case p.peer == "official" && (e.Kind == person.AsksEvent || e.Kind == person.NoticeEvent):
 			err = p.consents(a, e)
-		case p.about.Load() && (e.Kind == asksEvent || e.Kind == heldEvent || e.Kind == goneEvent):
+		case p.about.Load() && (e.Kind == person.AsksEvent || e.Kind == person.HeldEvent || e.Kind == person.GoneEvent):
 			p.aside[a] = append(p.aside[a], e)
 		default:
 			return e, a.check(e, strings.Join(kinds, " or "), nil)
@@ -150,15 +152,15 @@ func (p *play) expect(a *actor, kinds ...string) (event, error) {
 
 // consents lets somebody write to the official library, of whose keys nothing is
 // known.
-func (p *play) consents(a *actor, e event) error {
+func (p *play) consents(a *actor, e person.Event) error {
 	p.shows(a, e)
-	if e.Kind == noticeEvent {
+	if e.Kind == person.NoticeEvent {
 		return nil
 	}
 	return a.types("/consent yes")
 }
 
 // shows prints what a process shows, as it is.
-func (p *play) shows(a *actor, e event) {
+func (p *play) shows(a *actor, e person.Event) {
 	p.print("    %s %s %s", a.label, p.word("sees: "), strings.ReplaceAll(below(printable(e.Text), e.Lines), "\n", "\n      "))
 }

@@ -7,15 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
-
-// maxText bounds a message, in bytes, so that its envelope passes the relay.
-const maxText = 64 << 10
 
 var help = []string{
 	"/to NAME        whom the lines that follow go to",
@@ -68,8 +68,11 @@ func readLines(ctx context.Context, in io.Reader) <-chan string {
 
 // A talk is what one types: messages to somebody, and commands.
 type talk struct {
-	p  *person
-	to string
+	p      *person.Person
+	screen person.Screen
+	crash  *atomic.Bool // end after the next message is decrypted
+	lang   string
+	to     string
 }
 
 // run carries out line by line, until /quit or their end. Before each it calls
@@ -83,7 +86,7 @@ func (t *talk) run(ctx context.Context, lines <-chan string, ask func(prompt str
 				return
 			}
 			if err := t.do(ctx, line); err != nil {
-				t.say("! %v", err)
+				t.say("! %v", hinted(err, t.lang))
 			}
 		case <-ctx.Done():
 			return
@@ -93,13 +96,13 @@ func (t *talk) run(ctx context.Context, lines <-chan string, ask func(prompt str
 
 func (t *talk) prompt() string {
 	if t.to == "" {
-		return label(t.p.me) + "> "
+		return post.Label(t.p.Me()) + "> "
 	}
-	return label(t.p.me) + " to " + t.to + "> "
+	return post.Label(t.p.Me()) + " to " + t.to + "> "
 }
 
 func (t *talk) say(format string, args ...any) {
-	t.p.screen.show(event{Kind: noticeEvent, Text: fmt.Sprintf(format, args...)})
+	t.screen.Show(person.Event{Kind: person.NoticeEvent, Text: fmt.Sprintf(format, args...)})
 }
 
 func (t *talk) do(ctx context.Context, line string) error {
@@ -107,65 +110,65 @@ func (t *talk) do(ctx context.Context, line string) error {
 	switch arg = strings.TrimSpace(arg); {
 	case command == "":
 	case !strings.HasPrefix(command, "/"):
-		return t.write(ctx, line)
-	case command == "/to" && arg == nameOf(t.p.me.User):
+		return t.write(ctx, t.to, line)
+	case command == "/to" && arg == post.NameOf(t.p.Me().User):
 		t.say("that is you")
-	case command == "/to" && (validName(arg) || validGroup(arg)):
+	case command == "/to" && (post.ValidName(arg) || person.ValidGroup(arg)):
 		t.to = arg
-		return t.p.greet(ctx, arg)
+		return t.p.Greet(ctx, arg)
 	case command == "/to":
-		return errName
+		return post.ErrName
 	case command == "/who":
 		return t.who(ctx)
 	case command == "/accept" && arg == "":
-		return t.p.accept(ctx, t.to)
+		return t.p.Accept(ctx, t.to)
 	case command == "/accept":
-		return t.p.accept(ctx, arg)
+		return t.p.Accept(ctx, arg)
 	case command == "/timer" && t.to != "":
 		n, err := strconv.ParseUint(arg, 10, 31)
 		if err != nil {
 			return errors.New("/timer wants a number of seconds; 0 is for good")
 		}
-		return t.p.last(ctx, t.to, time.Duration(n)*time.Second)
+		return t.p.Last(ctx, t.to, time.Duration(n)*time.Second)
 	case command == "/label" && t.to != "":
-		return t.p.label(ctx, t.to)
+		return t.p.Label(ctx, t.to)
 	case command == "/consent" && t.to != "" && (arg == "yes" || arg == "no"):
-		return t.p.consent(ctx, t.to, arg == "yes")
-	case command == "/number" && validName(cmp.Or(arg, t.to)):
-		return t.p.number(ctx, cmp.Or(arg, t.to))
+		return t.p.Consent(ctx, t.to, arg == "yes")
+	case command == "/number" && post.ValidName(cmp.Or(arg, t.to)):
+		return t.p.Number(ctx, cmp.Or(arg, t.to))
 	case command == "/verify":
 		name, theirs, _ := strings.Cut(arg, " ")
-		return t.p.verify(ctx, name, theirs)
+		return t.p.Verify(ctx, name, theirs)
 	case command == "/picture" && t.to != "":
-		return t.p.sendFile(ctx, t.to, arg)
+		return t.picture(ctx, arg)
 	case command == "/save" && t.to != "":
-		return t.p.saveFile(ctx, t.to, arg)
+		return t.save(ctx, arg)
 	case command == "/link":
-		return t.p.link(ctx, arg)
+		return t.p.Link(ctx, arg)
 	case command == "/move":
-		return t.p.move(ctx, arg)
+		return t.p.Move(ctx, arg)
 	case command == "/devices":
 		return t.devices(ctx)
 	case command == "/group":
 		name, members, _ := strings.Cut(arg, " ")
-		return t.p.gather(ctx, name, strings.Fields(members))
+		return t.p.Gather(ctx, name, strings.Fields(members))
 	case command == "/g":
 		name, text, _ := strings.Cut(arg, " ")
-		if !validGroup(name) {
-			name = nameOf(t.p.me.User) + "/" + name
+		if !person.ValidGroup(name) {
+			name = post.NameOf(t.p.Me().User) + "/" + name
 		}
-		return (&talk{p: t.p, to: name}).write(ctx, text)
+		return t.write(ctx, name, text)
 	case command == "/remove" && len(strings.Fields(arg)) == 2:
-		return t.p.expel(ctx, strings.Fields(arg)[0], strings.Fields(arg)[1])
+		return t.p.Expel(ctx, strings.Fields(arg)[0], strings.Fields(arg)[1])
 	case command == "/remove":
 		n, _ := strconv.ParseUint(arg, 10, 32)
-		return t.p.remove(ctx, uint32(n))
-	case command == "/lose" && validName(arg):
+		return t.p.Remove(ctx, uint32(n))
+	case command == "/lose" && post.ValidName(arg):
 		return t.lose(ctx, arg)
 	case command == "/history":
 		return t.history(ctx)
 	case command == "/crash":
-		t.p.crash.Store(true)
+		t.crash.Store(true)
 		t.say("the next message will be received and not saved")
 	case command == "/help":
 		for _, h := range help {
@@ -177,48 +180,48 @@ func (t *talk) do(ctx context.Context, line string) error {
 	return nil
 }
 
-func (t *talk) write(ctx context.Context, text string) error {
+func (t *talk) write(ctx context.Context, to, text string) error {
 	switch {
-	case t.to == "":
+	case to == "":
 		t.say("to whom? /to NAME says it, /help the rest")
 		return nil
-	case len(text) > maxText:
-		t.say("! not sent: over %d bytes", maxText)
+	case len(text) > person.MaxText:
+		t.say("! not sent: over %d bytes", person.MaxText)
 		return nil
 	}
-	return t.p.write(ctx, t.to, text)
+	return t.p.Write(ctx, to, text)
 }
 
 // who shows the identity keys of both.
 func (t *talk) who(ctx context.Context) error {
-	t.say("%s, you: %s", nameOf(t.p.me.User), digits(t.p.device.Identity()))
+	t.say("%s, you: %s", post.NameOf(t.p.Me().User), person.Digits(t.p.Identity()))
 	if t.to == "" {
 		return nil
 	}
-	id, err := t.p.device.PeerIdentity(ctx, session.Address{User: userOf(t.to), Device: 1})
+	id, err := t.p.Peer(ctx, t.to)
 	if err != nil {
 		return err
 	}
 	if id.Accepted.IsZero() {
 		t.say("%s: nothing is known yet", t.to)
 	} else {
-		t.say("%s: %s%s", t.to, digits(id.Accepted), map[bool]string{true: ", verified"}[id.Verified])
+		t.say("%s: %s%s", t.to, person.Digits(id.Accepted), map[bool]string{true: ", verified"}[id.Verified])
 	}
-	for a, key := range t.p.changedKeys(t.to) {
-		t.say("%s, not accepted: %s", label(a), digits(key))
+	for a, key := range t.p.ChangedKeys(t.to) {
+		t.say("%s, not accepted: %s", post.Label(a), person.Digits(key))
 	}
 	return nil
 }
 
 // devices shows which devices are written to.
 func (t *talk) devices(ctx context.Context) error {
-	for _, user := range []string{t.p.me.User, userOf(t.to)} {
-		list, err := t.p.relay.Devices(ctx, user)
+	for _, name := range []string{post.NameOf(t.p.Me().User), t.to} {
+		list, err := t.p.Devices(ctx, name)
 		if err != nil {
 			return err
 		}
-		for _, d := range list {
-			t.say("%s", label(session.Address{User: user, Device: d.Device}))
+		for _, a := range list {
+			t.say("%s", post.Label(a))
 		}
 		if t.to == "" {
 			break
@@ -229,7 +232,7 @@ func (t *talk) devices(ctx context.Context) error {
 
 // lose forgets somebody.
 func (t *talk) lose(ctx context.Context, name string) error {
-	if err := t.p.device.Forget(ctx, userOf(name)); err != nil {
+	if err := t.p.Forget(ctx, name); err != nil {
 		return err
 	}
 	t.say("the sessions with %s are forgotten", name)
@@ -237,7 +240,7 @@ func (t *talk) lose(ctx context.Context, name string) error {
 }
 
 func (t *talk) history(ctx context.Context) error {
-	all, err := t.p.notes.all(ctx, kindHistory)
+	all, err := t.p.Messages(ctx)
 	for _, x := range all {
 		who := x.Peer
 		switch {
@@ -246,7 +249,33 @@ func (t *talk) history(ctx context.Context) error {
 		case x.From != "":
 			who = x.From + " in " + x.Peer
 		}
-		t.say("%s  %s: %s", x.At.Local().Format("02 Jan 15:04"), who, x.body().says())
+		text := x.Text
+		if x.File != nil {
+			text = fileText(x.File)
+		}
+		t.say("%s  %s: %s", x.At.Local().Format("02 Jan 15:04"), who, text)
 	}
 	return err
+}
+
+// picture sends a file.
+func (t *talk) picture(ctx context.Context, path string) error {
+	content, err := readFile(path)
+	if err != nil {
+		return err
+	}
+	return t.p.SendFile(ctx, t.to, filepath.Base(path), content, nil)
+}
+
+// save saves the file that came last.
+func (t *talk) save(ctx context.Context, path string) error {
+	_, content, err := t.p.LastFile(ctx, t.to, nil)
+	if err != nil {
+		return err
+	}
+	if err := saveAs(path, content); err != nil {
+		return err
+	}
+	t.say("saved: %d bytes", len(content))
+	return nil
 }

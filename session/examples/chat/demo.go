@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/relay"
 )
 
 // A play is the demo on its way: the relay, the people, and the counts.
@@ -27,17 +30,17 @@ type play struct {
 	lang   string      // of the labels, and of the scenes that are about them
 	about  atomic.Bool // they are on
 	url    string      // of the relay
-	relay  *relay
-	posted chan []delivery // what the relay took in, and holds back until deliver
+	relay  *relay.Relay
+	posted chan []relay.Delivery // what the relay took in, and holds back until deliver
 
-	pair     []string             // who talk with each other
-	devices  map[string][]string  // of each person, by their labels
-	members  []string             // of the group, once there is one
-	expelled string               // who was
-	actors   map[string]*actor    // devices that are alive, by label
-	aside    map[*actor][]event   // what they showed before it was looked for
-	unread   map[string][]*parcel // in the mailboxes of those that are not
-	held     []*parcel            // late
+	pair     []string                  // who talk with each other
+	devices  map[string][]string       // of each person, by their labels
+	members  []string                  // of the group, once there is one
+	expelled string                    // who was
+	actors   map[string]*actor         // devices that are alive, by label
+	aside    map[*actor][]person.Event // what they showed before it was looked for
+	unread   map[string][]*parcel      // in the mailboxes of those that are not
+	held     []*parcel                 // late
 
 	stale   []byte // what the business said of its keys before it moved
 	waiting line   // what somebody wrote that was not sent, and its number
@@ -66,7 +69,7 @@ func demo(ctx context.Context, out io.Writer, peer, lang string, lines []line) e
 	p := newPlay(ctx, out, dir, peer, "http://"+l.Addr().String())
 	p.lang = lang
 	served := make(chan error, 1)
-	go func() { served <- host(ctx, l, p.relay.handler()) }()
+	go func() { served <- relay.Host(ctx, l, p.relay.Handler()) }()
 	defer func() {
 		stop()
 		<-served
@@ -82,12 +85,12 @@ func demo(ctx context.Context, out io.Writer, peer, lang string, lines []line) e
 
 func newPlay(ctx context.Context, out io.Writer, dir, peer, url string) *play {
 	p := &play{
-		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []delivery, 10), pair: []string{"Ani", "Budi"},
+		ctx: ctx, out: out, dir: dir, peer: peer, url: url, posted: make(chan []relay.Delivery, 10), pair: []string{"Ani", "Budi"},
 		devices: map[string][]string{"Ani": {"Ani"}, "Budi": {"Budi"}},
-		actors:  map[string]*actor{}, unread: map[string][]*parcel{}, aside: map[*actor][]event{},
+		actors:  map[string]*actor{}, unread: map[string][]*parcel{}, aside: map[*actor][]person.Event{},
 	}
-	p.relay = newRelay(p.log)
-	p.relay.post.deliver = func(mail []delivery) error {
+	p.relay = relay.New(p.log)
+	p.relay.Deliver = func(mail []relay.Delivery) error {
 		select {
 		case p.posted <- mail:
 		case <-ctx.Done():
@@ -139,13 +142,13 @@ func (p *play) start(label string) error {
 			}
 		}
 	}
-	if _, err := p.expect(a, readyEvent); err != nil {
+	if _, err := p.expect(a, person.ReadyEvent); err != nil {
 		return err
 	}
 	for _, m := range mail {
 		kind := m.kind()
 		if m.staged {
-			kind = againEvent
+			kind = person.AgainEvent
 		}
 		if err := p.hear(a, m, kind); err != nil {
 			return err
@@ -223,7 +226,7 @@ func (p *play) utter(l line, typed string) error {
 
 // carry is what the relay does with a line, of that number, once its writer sends it.
 func (p *play) carry(l line, number int) error {
-	if _, err := p.expect(p.actors[l.from], sentEvent); err != nil {
+	if _, err := p.expect(p.actors[l.from], person.SentEvent); err != nil {
 		return err
 	}
 	mail, err := p.take()
@@ -249,7 +252,7 @@ func (p *play) carry(l line, number int) error {
 
 // parcels are the copies of a line, which are for all devices of both people but
 // the one that wrote it.
-func (p *play) parcels(l line, number int, mail []delivery) (out []*parcel) {
+func (p *play) parcels(l line, number int, mail []relay.Delivery) (out []*parcel) {
 	m := parcel{number: number, from: l.from, text: l.text, told: l.fate == gathers || l.fate == expels}
 	readers := slices.Concat(p.devices[p.pair[0]], p.devices[p.pair[1]])
 	if p.members != nil {
@@ -259,7 +262,7 @@ func (p *play) parcels(l line, number int, mail []delivery) (out []*parcel) {
 	p.copies += len(readers)
 	for _, d := range mail {
 		m := m // for this device
-		m.to, m.envelope = label(d.to), d.envelope
+		m.to, m.envelope = post.Label(d.To), d.Envelope
 		if !slices.Contains(readers, m.to) {
 			p.fail("number %d goes to %s", m.number, m.to)
 		}
@@ -269,7 +272,7 @@ func (p *play) parcels(l line, number int, mail []delivery) (out []*parcel) {
 }
 
 // take returns what the relay took in.
-func (p *play) take() ([]delivery, error) {
+func (p *play) take() ([]relay.Delivery, error) {
 	select {
 	case mail := <-p.posted:
 		return mail, nil
@@ -288,10 +291,10 @@ func (p *play) happen(m *parcel, f fate) error {
 		return nil
 	case twice:
 		p.print("    … and delivers it twice")
-		return errors.Join(p.deliver(m, readEvent), p.deliver(m.again(), againEvent))
+		return errors.Join(p.deliver(m, person.ReadEvent), p.deliver(m.again(), person.AgainEvent))
 	case forged:
 		p.print("    … and delivers another in its place first")
-		return errors.Join(p.deliver(m.forge(), refusedEvent), p.deliver(m, readEvent))
+		return errors.Join(p.deliver(m.forge(), person.RefusedEvent), p.deliver(m, person.ReadEvent))
 	case dies:
 		return p.kill(m)
 	case leaks:
@@ -337,7 +340,7 @@ func (p *play) deliver(m *parcel, kind string) error {
 func (p *play) put(m *parcel) error {
 	to, number, _ := strings.Cut(m.to, "/")
 	device, _ := strconv.ParseUint(cmp.Or(number, "1"), 10, 32)
-	return p.relay.mail.put(session.Address{User: userOf(to), Device: uint32(device)}, m.envelope)
+	return p.relay.Put([]relay.Delivery{{To: session.Address{User: post.UserOf(to), Device: uint32(device)}, Envelope: m.envelope}})
 }
 
 // kill delivers a message to someone whose process dies after Decrypt and
@@ -347,7 +350,7 @@ func (p *play) kill(m *parcel) error {
 	if err := a.types("/crash"); err != nil {
 		return err
 	}
-	if _, err := p.expect(a, noticeEvent); err != nil {
+	if _, err := p.expect(a, person.NoticeEvent); err != nil {
 		return err
 	}
 	if err := p.put(m); err != nil {
@@ -373,20 +376,20 @@ func (p *play) hear(a *actor, m *parcel, kind string) error {
 	return nil
 }
 
-func (p *play) count(m *parcel, e event) {
+func (p *play) count(m *parcel, e person.Event) {
 	peer := owner(m.from)
-	if m.kind() == syncEvent {
+	if m.kind() == person.SyncEvent {
 		peer = p.other(m.from)
 	}
 	switch {
-	case e.Kind == askedEvent && !m.forged:
+	case e.Kind == person.AskedEvent && !m.forged:
 		p.print("    %s cannot read that, and asks %s for it again: %s", m.to, m.from, printable(e.Text))
-	case e.Kind == refusedEvent || e.Kind == askedEvent:
+	case e.Kind == person.RefusedEvent || e.Kind == person.AskedEvent:
 		p.refused++
 		p.print("    %s refuses that: %s", m.to, printable(e.Text))
-	case e.Kind == againEvent && !m.read:
+	case e.Kind == person.AgainEvent && !m.read:
 		p.fail("number %d was refused as read before, and never read", m.number)
-	case e.Kind == againEvent:
+	case e.Kind == person.AgainEvent:
 		p.print("    %s has number %d already", m.to, m.number)
 	case m.read:
 		p.twice++
@@ -396,7 +399,7 @@ func (p *play) count(m *parcel, e event) {
 	default:
 		m.read = true
 		p.read++
-		verb := map[string]string{readEvent: "reads: ", syncEvent: "shows, too: ", groupEvent: "is told who is in the group: "}[e.Kind]
+		verb := map[string]string{person.ReadEvent: "reads: ", person.SyncEvent: "shows, too: ", person.GroupEvent: "is told who is in the group: "}[e.Kind]
 		p.print("    %s %s %s", m.to, p.word(verb), printable(e.Text))
 	}
 }

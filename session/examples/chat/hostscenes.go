@@ -4,6 +4,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
 // The scenes about who holds the keys: a business on a server of its own moves to a
@@ -30,10 +33,10 @@ func (p *play) hosting() error {
 }
 
 // tell prints what happens.
-func (p *play) tell(t text) { p.print("\n%s", t.in(p.lang)) }
+func (p *play) tell(t phrase) { p.print("\n%s", t.in(p.lang)) }
 
 // says lets somebody write something, and the other read it.
-func (p *play) says(from string, t text) error {
+func (p *play) says(from string, t phrase) error {
 	l := line{from: from, text: t.in(p.lang)}
 	return p.say(l, l.text)
 }
@@ -82,39 +85,30 @@ func (p *play) opens() error {
 // moves lets a provider offer a device to the business, which takes it.
 func (p *play) moves() error {
 	p.tell(movesScene)
-	p.stale = p.relay.register.signed(userOf("Toko"))
+	p.stale = p.relay.Signed(post.UserOf("Toko"))
 	a, err := p.spawn("Toko/2")
 	if err != nil {
 		return err
 	}
-	e, err := p.expect(a, offerEvent)
+	e, err := p.expect(a, person.OfferEvent)
 	if err != nil {
 		return err
 	}
-	if err := p.commands("Toko", "/move "+e.Text, noticeEvent); err != nil {
+	if err := p.commands("Toko", "/move "+e.Text, person.NoticeEvent); err != nil {
 		return err
 	}
-	if _, err := p.expect(p.actors["Toko"], removedEvent); err != nil {
+	if _, err := p.expect(p.actors["Toko"], person.RemovedEvent); err != nil {
 		return err
 	}
 	p.devices["Toko"] = []string{"Toko/2"}
-	if _, err := p.expect(a, readyEvent); err != nil {
+	if _, err := p.expect(a, person.ReadyEvent); err != nil {
 		return err
 	}
 	return a.types("/to Ani")
 }
 
 // hands makes the relay hand out that of what the business says of its keys.
-func (p *play) hands(of func(newest []byte) []byte) {
-	p.relay.register.mu.Lock()
-	defer p.relay.register.mu.Unlock()
-	p.relay.register.shows = func(user string, newest []byte) []byte {
-		if user == userOf("Toko") {
-			return of(newest)
-		}
-		return newest
-	}
-}
+func (p *play) hands(of func(newest []byte) []byte) { p.relay.Show(post.UserOf("Toko"), of) }
 
 // strips has the relay leave out what the business says: the key of the new device
 // is none of those that it ever spoke of, and nothing is sent to it.
@@ -126,17 +120,17 @@ func (p *play) strips() error {
 		return err
 	}
 	p.waited = p.sent
-	if err := p.sees("Ani", hostingEvent, heldEvent); err != nil {
+	if err := p.sees("Ani", person.HostingEvent, person.HeldEvent); err != nil {
 		return err
 	}
-	return p.commands("Ani", "/label", hostingEvent, labelEvent)
+	return p.commands("Ani", "/label", person.HostingEvent, person.LabelEvent)
 }
 
 // replays has it hand out what the business said before.
 func (p *play) replays() error {
 	p.tell(replaysScene)
 	p.hands(func([]byte) []byte { return p.stale })
-	return p.commands("Ani", "/label", labelEvent, heldEvent)
+	return p.commands("Ani", "/label", person.LabelEvent, person.HeldEvent)
 }
 
 // tells lets the business write, whose message brings what the relay hides.
@@ -145,21 +139,21 @@ func (p *play) tells() error {
 	if err := p.says("Toko/2", movedLine); err != nil {
 		return err
 	}
-	if err := p.sees("Ani", asksEvent); err != nil {
+	if err := p.sees("Ani", person.AsksEvent); err != nil {
 		return err
 	}
 	p.tell(staleScene)
-	return p.commands("Ani", "/label", hostingEvent, labelEvent)
+	return p.commands("Ani", "/label", person.HostingEvent, person.LabelEvent)
 }
 
 // declines lets the user say no, which stays.
 func (p *play) declines() error {
 	p.tell(declinesScene)
 	p.hands(func(newest []byte) []byte { return newest })
-	if err := p.commands("Ani", "/consent no", noticeEvent, labelEvent); err != nil {
+	if err := p.commands("Ani", "/consent no", person.NoticeEvent, person.LabelEvent); err != nil {
 		return err
 	}
-	return p.commands("Ani", bothLine.in(p.lang), noticeEvent)
+	return p.commands("Ani", bothLine.in(p.lang), person.NoticeEvent)
 }
 
 // agrees lets her say yes, and what waited goes.
@@ -168,7 +162,7 @@ func (p *play) agrees() error {
 		p.fail("something was sent before a yes")
 	}
 	p.tell(agreesScene)
-	if err := p.commands("Ani", "/consent yes", noticeEvent, labelEvent); err != nil {
+	if err := p.commands("Ani", "/consent yes", person.NoticeEvent, person.LabelEvent); err != nil {
 		return err
 	}
 	return errors.Join(p.carry(p.waiting, p.waited), p.says("Toko/2", thanksLine))
@@ -181,8 +175,8 @@ func (p *play) disappears() error {
 	if err := p.actors["Ani"].types("/to Budi"); err != nil {
 		return err
 	}
-	if err := p.commands("Ani", "/timer 1", noticeEvent); err != nil {
+	if err := p.commands("Ani", "/timer 1", person.NoticeEvent); err != nil {
 		return err
 	}
-	return errors.Join(p.says("Ani", codeLine), p.sees("Ani", goneEvent), p.sees("Budi", goneEvent))
+	return errors.Join(p.says("Ani", codeLine), p.sees("Ani", person.GoneEvent), p.sees("Budi", person.GoneEvent))
 }

@@ -44,28 +44,11 @@
 //	go run ./session/examples/chat -as toko -store ~/toko.store -business
 //	go run ./session/examples/chat -as toko -store ~/awan.store -device 2 -provider "PT Awan" -domain awan.example
 //
-// To read it, begin at outbox.go: it has what an app does with a Device to send
-// to all devices of somebody. person.go is what it does to receive, and of the
-// others each is one thing:
-//
-//	seal.go     how envelopes are sealed and opened, so that the relay does not learn who writes
-//	retry.go    what becomes of a message that cannot be read
-//	groups.go   how a group is made, and how a message is encrypted once for all of it
-//	safety.go   how two people make sure that nobody is in between
-//	files.go    how a file is sent
-//	link.go     how a second device is linked
-//	label.go    what is shown of who holds the keys at the other end
-//	consent.go  what is asked before anything is sent there
-//	declare.go  how an account says who holds its keys
-//	move.go     how a business moves to a provider; role.go, who is what
-//	words.go    what is said of all that, in two languages
-//	timer.go    how messages disappear
-//	body.go     what is in a message
-//	client.go   how a Device asks a server for devices and their keys
-//
-// relay.go, directory.go, register.go, postoffice.go, mailbox.go, certify.go, blobs.go
-// and board.go are that server; demo.go, scenes.go, hostscenes.go, parcel.go and
-// script.go the play.
+// To read it, begin at person/outbox.go: package person is the app, without its screen,
+// package relay the server, and package post what passes between them. Here are the
+// screen, terminal.go, and what is typed, commands.go; transport.go is the way to the
+// relay, serve.go the relay alone, official.go the official library as a Device; demo.go,
+// scenes.go, hostscenes.go, actor.go, parcel.go and script.go are the play.
 package main
 
 import (
@@ -76,16 +59,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
-var (
-	errUsage = errors.New("usage")
-	errName  = errors.New("a name has letters, digits, - and _, 16 bytes at most; a device is a number from 1 to 127")
-)
+var errUsage = errors.New("usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -141,38 +124,40 @@ func run(ctx context.Context, args []string) error {
 
 // chat is one person's process, until the end of its input.
 func chat(ctx context.Context, o options, in io.Reader, out *os.File) error {
-	me := session.Address{User: userOf(o.as), Device: uint32(o.device)}
-	if !validName(o.as) || o.device > maxDevice || !validAddress(me) {
-		return errName
+	me := session.Address{User: post.UserOf(o.as), Device: uint32(o.device)}
+	if !post.ValidName(o.as) || o.device > post.MaxDevice || !post.ValidAddress(me) {
+		return post.ErrName
 	}
-	relay, err := newClient(o.relay)
+	way, err := newTransport(o.relay)
 	if err != nil {
 		return err
 	}
-	defer relay.close()
+	defer way.close()
 	view := &terminal{out: out, live: isTerminal(out)}
-	var s screen = view
+	var s person.Screen = view
 	if o.json {
 		s = &jsonLines{out: out}
 	}
-	p, done, err := o.open(ctx, me, relay, s)
+	s = hinting{s, o.lang}
+	t := &talk{screen: s, lang: o.lang, crash: new(atomic.Bool)}
+	p, done, err := o.open(ctx, me, person.NewClient(way), s, t.died)
 	if err != nil {
 		return err
 	}
 	defer done()
-	p.open, p.lang = o.unsealed, o.lang
-	return p.chat(ctx, in, view.ask)
+	t.p = p
+	return t.chat(ctx, in, view.ask)
 }
 
-// chat runs p beside what is typed.
-func (p *person) chat(ctx context.Context, in io.Reader, ask func(prompt string)) error {
+// chat runs the person beside what is typed.
+func (t *talk) chat(ctx context.Context, in io.Reader, ask func(prompt string)) error {
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() {
 		defer stop()
-		ended <- p.run(running)
+		ended <- t.p.Run(running)
 	}()
-	(&talk{p: p}).run(running, readLines(running, in), ask)
+	t.run(running, readLines(running, in), ask)
 	ask("")
 	stop()
 	if err := <-ended; err != nil {
@@ -180,20 +165,33 @@ func (p *person) chat(ctx context.Context, in io.Reader, ask func(prompt string)
 	}
 	last, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	if left, _ := p.sendSome(last); left > 0 {
-		p.screen.show(event{Kind: noticeEvent, Text: fmt.Sprintf("messages that wait for the next start: %d", left)})
+	if left, _ := t.p.Flush(last); left > 0 {
+		t.say("messages that wait for the next start: %d", left)
 	}
 	return nil
 }
 
+// died ends the process as a crash does, once that was asked for.
+func (t *talk) died(from, mail string) {
+	if !t.crash.Load() {
+		return
+	}
+	t.screen.Show(person.Event{Kind: diedEvent, Peer: from, Mail: mail})
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Kill()
+	}
+	select {} // until it has
+}
+
 // open returns the person, and what closes the store or the library.
-func (o *options) open(ctx context.Context, me session.Address, relay *client, s screen) (*person, func(), error) {
+func (o *options) open(ctx context.Context, me session.Address, relay *person.Client, s person.Screen, died func(from, mail string)) (*person.Person, func(), error) {
+	chosen := &person.Options{Lang: o.lang, Unsealed: o.unsealed, Decrypted: died}
 	if o.peer == "official" {
 		d, err := newOfficial(me, relay)
 		if err != nil {
 			return nil, nil, err
 		}
-		return newPerson(me, d, nil, keystore.NewMemory(), relay, s), d.close, nil
+		return person.New(me, d, keystore.NewMemory(), relay, s, chosen), d.close, nil
 	}
 	if o.store == "" {
 		return nil, nil, errors.New("-as wants a file for -store")
@@ -202,12 +200,23 @@ func (o *options) open(ctx context.Context, me session.Address, relay *client, s
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", o.store, err)
 	}
-	p, err := openPerson(ctx, store, me, o.role(), relay, s)
+	p, err := person.Open(ctx, store, me, o.role(), relay, s, chosen)
 	if err != nil {
 		_ = store.Close()
 		return nil, nil, fmt.Errorf("%s: %w", o.store, err)
 	}
 	return p, func() { _ = store.Close() }, nil
+}
+
+// role is the role that the flags ask for.
+func (o *options) role() person.Role {
+	switch {
+	case o.provider != "":
+		return person.Hosted(o.provider, o.domain)
+	case o.business:
+		return person.Business()
+	}
+	return person.Role{}
 }
 
 func isTerminal(f *os.File) bool {

@@ -12,6 +12,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gembok-e2ee/gembok/internal/interop"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
 // TestMain makes a process of this test binary the program itself, when it is
@@ -143,21 +145,21 @@ func TestDemoOfficial(t *testing.T) {
 
 // TestDemoFails holds the counts against what must not happen.
 func TestDemoFails(t *testing.T) {
-	read := event{Kind: readEvent, Peer: "Budi", Text: "Ani?"}
+	read := person.Event{Kind: person.ReadEvent, Peer: "Budi", Text: "Ani?"}
 	for name, c := range map[string]struct {
-		shown []event
+		shown []person.Event
 		last  string
 		wrong string
 	}{
-		"good":      {[]event{read, {Kind: againEvent}}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", ""},
-		"asked":     {[]event{{Kind: askedEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", ""},
-		"forged":    {[]event{{Kind: refusedEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 1", ""},
+		"good":      {[]person.Event{read, {Kind: person.AgainEvent}}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", ""},
+		"asked":     {[]person.Event{{Kind: person.AskedEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", ""},
+		"forged":    {[]person.Event{{Kind: person.RefusedEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 1", ""},
 		"lost":      {nil, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0", "1 copies were sent and not read"},
-		"twice":     {[]event{read, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 1 · refused 0", "number 1 was read twice"},
-		"duplicate": {[]event{{Kind: againEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", "number 1 was refused as read before"},
-		"other text": {[]event{{Kind: readEvent, Peer: "Budi", Text: "Ana?"}}, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0",
+		"twice":     {[]person.Event{read, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 1 · refused 0", "number 1 was read twice"},
+		"duplicate": {[]person.Event{{Kind: person.AgainEvent}, read}, "sent 1 in 1 copies · read 1 · lost 0 · twice 0 · refused 0", "number 1 was refused as read before"},
+		"other text": {[]person.Event{{Kind: person.ReadEvent, Peer: "Budi", Text: "Ana?"}}, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0",
 			"number 1 was read wrongly"},
-		"other sender": {[]event{{Kind: readEvent, Peer: "Ani", Text: "Ani?"}}, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0",
+		"other sender": {[]person.Event{{Kind: person.ReadEvent, Peer: "Ani", Text: "Ani?"}}, "sent 1 in 1 copies · read 0 · lost 1 · twice 0 · refused 0",
 			"number 1 was read wrongly"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,23 +185,30 @@ func TestDemoFails(t *testing.T) {
 func TestActor(t *testing.T) {
 	a, err := startActor(t.Context(), "not a name")
 	require.NoError(t, err)
-	_, err = a.expect(readyEvent)
+	_, err = a.expect(person.ReadyEvent)
 	require.ErrorContains(t, err, "has ended")
 	_, err = a.quit()
 	require.Error(t, err)
 
 	a, err = startActor(t.Context(), "ani", "-relay", "http://127.0.0.1:1", "-store", t.TempDir()+"/store")
 	require.NoError(t, err)
-	_, err = a.expect(readyEvent)
-	require.ErrorContains(t, err, errGone.Error())
+	_, err = a.expect(person.ReadyEvent)
+	require.ErrorContains(t, err, post.ErrGone.Error())
 	require.ErrorContains(t, a.gone(), "ended in order")
+}
+
+// A person is what the flags say.
+func TestFlagsRole(t *testing.T) {
+	require.Equal(t, person.Role{}, (&options{}).role())
+	require.NotNil(t, (&options{business: true}).role().Account)
+	require.Equal(t, "PT Awan", (&options{provider: "PT Awan"}).role().Host)
 }
 
 func TestRun(t *testing.T) {
 	for _, args := range [][]string{{"-bad"}, {"more"}, {"-peer", "other"}, {"serve", "-bad"}, {"serve", "more"}} {
 		require.ErrorIs(t, run(t.Context(), args), errUsage, args)
 	}
-	require.ErrorIs(t, run(t.Context(), []string{"-as", "a b"}), errName)
+	require.ErrorIs(t, run(t.Context(), []string{"-as", "a b"}), post.ErrName)
 	require.ErrorContains(t, run(t.Context(), []string{"-as", "a", "-relay", "ftp://x"}), "-relay wants a URL")
 	require.ErrorContains(t, run(t.Context(), []string{"-as", "a"}), "-store")
 	require.Error(t, run(t.Context(), []string{"-as", "a", "-store", t.TempDir()}))

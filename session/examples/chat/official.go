@@ -11,6 +11,8 @@ import (
 	"github.com/gembok-e2ee/gembok/internal/interop"
 	"github.com/gembok-e2ee/gembok/internal/wire"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/sealed"
 	"github.com/gembok-e2ee/gembok/x3dh"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
@@ -46,6 +48,12 @@ func newOfficial(me session.Address, directory session.Directory) (*officialDevi
 }
 
 func (d *officialDevice) close() { _ = d.peer.Close() }
+
+// Seals has the library do that, too.
+func (d *officialDevice) Seals(c *sealed.SenderCertificate, roots []keys.VerifyKey) (person.Sealer, person.Opener) {
+	s := newOfficialSealer(d, c, roots)
+	return s, s
+}
 
 func (d *officialDevice) Identity() keys.IdentityKey { return d.identity }
 

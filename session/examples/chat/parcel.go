@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"strings"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
 // A parcel is a message on its way to one device.
@@ -10,7 +13,7 @@ type parcel struct {
 	number   int
 	from, to string // labels
 	text     string // what must be read; the relay does not see it
-	envelope envelope
+	envelope post.Envelope
 	group    string // for which it is
 	told     bool   // who is in it
 	forged   bool
@@ -22,12 +25,12 @@ type parcel struct {
 // kind is what a device shows that reads the message.
 func (m *parcel) kind() string {
 	if m.told {
-		return groupEvent
+		return person.GroupEvent
 	}
 	if owner(m.from) == owner(m.to) {
-		return syncEvent
+		return person.SyncEvent
 	}
-	return readEvent
+	return person.ReadEvent
 }
 
 // again puts the message into another envelope.

@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
 // link links a second device of a person by the first.
@@ -20,7 +23,7 @@ func (p *play) link(label string) error {
 	if err != nil {
 		return err
 	}
-	e, err := a.expect(linkEvent)
+	e, err := a.expect(person.LinkEvent)
 	if err != nil {
 		return err
 	}
@@ -28,10 +31,10 @@ func (p *play) link(label string) error {
 	if err := first.types("/link " + e.Text); err != nil {
 		return err
 	}
-	if _, err := p.expect(a, readyEvent); err != nil {
+	if _, err := p.expect(a, person.ReadyEvent); err != nil {
 		return err
 	}
-	e, err = p.expect(first, newsEvent)
+	e, err = p.expect(first, person.NewsEvent)
 	if err != nil {
 		return err
 	}
@@ -47,11 +50,11 @@ func (p *play) remove(label string) error {
 	if err := p.actors[label].types("/remove 2"); err != nil {
 		return err
 	}
-	if _, err := p.expect(p.actors[label], noticeEvent); err != nil {
+	if _, err := p.expect(p.actors[label], person.NoticeEvent); err != nil {
 		return err
 	}
 	p.devices[label] = []string{label}
-	_, err := p.expect(p.actors[label+"/2"], removedEvent)
+	_, err := p.expect(p.actors[label+"/2"], person.RemovedEvent)
 	return err
 }
 
@@ -60,11 +63,11 @@ func (p *play) lose(m *parcel) error {
 	if err := p.actors[m.to].types("/lose " + owner(m.from)); err != nil {
 		return err
 	}
-	if _, err := p.expect(p.actors[m.to], noticeEvent); err != nil {
+	if _, err := p.expect(p.actors[m.to], person.NoticeEvent); err != nil {
 		return err
 	}
 	p.print("    %s loses the sessions with %s", m.to, owner(m.from))
-	return errors.Join(p.deliver(m, askedEvent), p.resend(m, readEvent))
+	return errors.Join(p.deliver(m, person.AskedEvent), p.resend(m, person.ReadEvent))
 }
 
 // resend delivers the request of someone who could not read a message, and then
@@ -75,10 +78,10 @@ func (p *play) resend(m *parcel, kind string) error {
 		return err
 	}
 	a := p.actors[m.from]
-	if err := p.relay.putMail(request); err != nil {
+	if err := p.relay.Put(request); err != nil {
 		return err
 	}
-	if _, err := p.expect(a, resentEvent); err != nil {
+	if _, err := p.expect(a, person.ResentEvent); err != nil {
 		return err
 	}
 	mail, err := p.take()
@@ -86,7 +89,7 @@ func (p *play) resend(m *parcel, kind string) error {
 		return err
 	}
 	p.print("    %s has sent number %d again", m.from, m.number)
-	m.envelope = mail[0].envelope
+	m.envelope = mail[0].Envelope
 	return p.deliver(m, kind)
 }
 
@@ -125,13 +128,13 @@ func (p *play) passKey(a *actor) error {
 	}
 	var to []string
 	for _, d := range mail {
-		to = append(to, label(d.to))
+		to = append(to, post.Label(d.To))
 	}
 	p.print("    %s has given a new key for the group to %s", a.label, strings.Join(to, ", "))
 	if slices.Contains(to, p.expelled) {
 		p.fail("%s gets a key", p.expelled)
 	}
-	return p.relay.putMail(mail)
+	return p.relay.Put(mail)
 }
 
 // leak delivers a message also to the one who was removed from the group.
@@ -140,7 +143,7 @@ func (p *play) leak(m *parcel) error {
 	copied.to, copied.forged = p.expelled, true
 	copied.envelope.ID += "-copy"
 	p.print("    … and gives a copy to %s, who is not in the group any more", p.expelled)
-	return errors.Join(p.deliver(&copied, refusedEvent), p.deliver(m, readEvent))
+	return errors.Join(p.deliver(&copied, person.RefusedEvent), p.deliver(m, person.ReadEvent))
 }
 
 // compare lets two people compare their safety numbers: each shows it, and gives
@@ -148,13 +151,13 @@ func (p *play) leak(m *parcel) error {
 func (p *play) compare(label string) error {
 	p.print("\n%s and %s compare their safety numbers.", label, p.other(label))
 	both := []string{label, p.other(label)}
-	var shown [2]event
+	var shown [2]person.Event
 	for i, name := range both {
 		if err := p.actors[name].types("/number " + both[1-i]); err != nil {
 			return err
 		}
 		var err error
-		if shown[i], err = p.expect(p.actors[name], numberEvent); err != nil {
+		if shown[i], err = p.expect(p.actors[name], person.NumberEvent); err != nil {
 			return err
 		}
 		p.print("    %-5s sees %s", name, printable(shown[i].Text))
@@ -171,7 +174,7 @@ func (p *play) compare(label string) error {
 		if err := p.actors[both[i]].types("/verify " + both[1-i] + " " + theirs); err != nil {
 			return err
 		}
-		if _, err := p.expect(p.actors[both[i]], verifiedEvent); err != nil {
+		if _, err := p.expect(p.actors[both[i]], person.VerifiedEvent); err != nil {
 			return err
 		}
 		p.print("    %s: the same. Nobody is in between; %s is verified", both[i], both[1-i])
@@ -189,7 +192,7 @@ func (p *play) picture(l line) error {
 	if err := os.WriteFile(sent, drawn, 0o600); err != nil {
 		return err
 	}
-	l.fate, l.text = prompt, fileText("sunrise.png", int64(len(drawn)))
+	l.fate, l.text = prompt, fileText(&person.File{Name: "sunrise.png", Size: int64(len(drawn))})
 	if err := p.say(l, "/picture "+sent); err != nil {
 		return err
 	}
@@ -197,7 +200,7 @@ func (p *play) picture(l line) error {
 	if err := reader.types("/save " + saved); err != nil {
 		return err
 	}
-	if _, err := p.expect(reader, noticeEvent); err != nil {
+	if _, err := p.expect(reader, person.NoticeEvent); err != nil {
 		return err
 	}
 	got, err := os.ReadFile(saved)

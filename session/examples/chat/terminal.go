@@ -9,55 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
 )
 
-// The kinds of events.
-const (
-	readyEvent    = "ready"    // prekeys are published
-	readEvent     = "read"     // a message was received and saved
-	againEvent    = "again"    // a message came that was saved before
-	refusedEvent  = "refused"  // a message is no message of that person
-	askedEvent    = "asked"    // a message could not be read; its sender was asked for it again
-	syncEvent     = "sync"     // a message of one's own came from another device of one's own
-	resentEvent   = "resent"   // the relay has a message again, for somebody who could not read it
-	sentEvent     = "sent"     // the relay has a message
-	waitsEvent    = "waits"    // messages cannot be sent now
-	changedEvent  = "changed"  // somebody has another identity key
-	newsEvent     = "news"     // somebody has another device, or one less
-	linkEvent     = "link"     // this new device waits to be linked
-	offerEvent    = "offer"    // this device of a provider waits for the business to take it
-	labelEvent    = "label"    // who holds the keys at the other end
-	hostingEvent  = "hosting"  // that changed, or what is said of it is not true
-	asksEvent     = "asks"     // nothing is sent before the answer
-	heldEvent     = "held"     // messages are not sent, because of who holds the keys, or may
-	timerEvent    = "timer"    // somebody says how long messages last
-	goneEvent     = "gone"     // a message has disappeared
-	removedEvent  = "removed"  // this device was removed
-	troubleEvent  = "trouble"  // something else went wrong
-	noticeEvent   = "notice"   // the answer to a command
-	groupEvent    = "group"    // somebody says who is in a group
-	keyEvent      = "key"      // those who lacked the key of a group were given it
-	numberEvent   = "number"   // the safety number with somebody
-	verifiedEvent = "verified" // it is the same on the other side
-	diedEvent     = "died"     // the process ends here, on demand
-)
-
-// An event is something for the person to see. Peer and Text come from outside.
-type event struct {
-	Kind       string   `json:"kind"`
-	Peer       string   `json:"peer,omitempty"`
-	Group      string   `json:"group,omitempty"`    // in which it was said
-	Outsider   bool     `json:"outsider,omitempty"` // by one who is not in it, as far as is known here
-	Mail       string   `json:"mail,omitempty"`     // the ID of an envelope
-	Text       string   `json:"text,omitempty"`
-	Lines      []string `json:"lines,omitempty"`      // below the text
-	Code       []byte   `json:"code,omitempty"`       // of a safety number, for the other side to scan
-	Unaccepted bool     `json:"unaccepted,omitempty"` // the sender's identity key
-	Unlisted   bool     `json:"unlisted,omitempty"`   // the sender\'s device, in the statement of who holds the keys
-}
-
-// A screen shows events, from several goroutines.
-type screen interface{ show(event) }
+// diedEvent is that the process ends here, on demand.
+const diedEvent = "died"
 
 // jsonLines is the screen of a process that a program looks at.
 type jsonLines struct {
@@ -65,7 +22,7 @@ type jsonLines struct {
 	out io.Writer
 }
 
-func (s *jsonLines) show(e event) {
+func (s *jsonLines) Show(e person.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = json.NewEncoder(s.out).Encode(e) // no reader, nothing to show
@@ -80,13 +37,13 @@ type terminal struct {
 	prompt string
 }
 
-// line is what a terminal shows of an event, "" for nothing.
-func (e *event) line() string {
+// lineOf is what a terminal shows of an event, "" for nothing.
+func lineOf(e *person.Event) string {
 	peer, text, group := printable(e.Peer), printable(e.Text), printable(e.Group)
 	switch e.Kind {
-	case readyEvent:
+	case person.ReadyEvent:
 		return "connected to the relay"
-	case readEvent:
+	case person.ReadEvent:
 		if e.Unaccepted {
 			peer += " (identity key not accepted)"
 		}
@@ -100,44 +57,44 @@ func (e *event) line() string {
 			peer += " (who is not in that group)"
 		}
 		return peer + ": " + text
-	case groupEvent:
+	case person.GroupEvent:
 		return "in the group " + group + " are now " + text
-	case syncEvent:
+	case person.SyncEvent:
 		return "to " + cmp.Or(group, peer) + ": " + text
-	case refusedEvent:
+	case person.RefusedEvent:
 		return "! refused what was not a message from " + peer + ": " + text
-	case askedEvent:
+	case person.AskedEvent:
 		return "! could not read a message from " + peer + ", and asks for it again: " + text
-	case newsEvent:
+	case person.NewsEvent:
 		return peer + " " + text
-	case linkEvent:
+	case person.LinkEvent:
 		return "waiting for another device of yours; there, type\n/link " + text
-	case offerEvent:
+	case person.OfferEvent:
 		return "waiting for the business whose account this is for; there, type\n/move " + text
-	case removedEvent:
+	case person.RemovedEvent:
 		return "! this device was removed by another one; it gets nothing any more"
-	case labelEvent:
+	case person.LabelEvent:
 		return below(text, e.Lines)
-	case hostingEvent, asksEvent, heldEvent:
+	case person.HostingEvent, person.AsksEvent, person.HeldEvent:
 		return "! " + below(text, e.Lines)
-	case waitsEvent:
+	case person.WaitsEvent:
 		return "! messages to " + peer + " wait: " + text
-	case changedEvent:
+	case person.ChangedEvent:
 		return "! " + peer + " has another identity key than before: a new phone, or somebody in between.\n" +
 			"!   " + text + "\n" +
 			"! Ask " + peer + " whether it is theirs (/who shows it). Nothing is sent until you /accept " + peer + "."
-	case troubleEvent:
+	case person.TroubleEvent:
 		return "! " + text
-	case numberEvent:
+	case person.NumberEvent:
 		var qr strings.Builder
 		_ = drawQR(&qr, e.Code) // without it, there are the digits
 		return "the safety number with " + peer + ", to compare by reading it out:\n\n    " + text + "\n\n" + qr.String() +
 			"or scan this code on the other side; where there is no camera:\n/verify NAME " + hex.EncodeToString(e.Code)
-	case verifiedEvent:
+	case person.VerifiedEvent:
 		return "the safety number with " + peer + " is the same on both sides: nobody is in between"
 	case diedEvent:
 		return "! received, not saved, and killed"
-	case noticeEvent, timerEvent, goneEvent:
+	case person.NoticeEvent, person.TimerEvent, person.GoneEvent:
 		return text
 	}
 	return ""
@@ -151,10 +108,10 @@ func below(heading string, lines []string) string {
 	return heading
 }
 
-func (t *terminal) show(e event) {
+func (t *terminal) Show(e person.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if line := e.line(); line != "" {
+	if line := lineOf(&e); line != "" {
 		t.print(line + "\n")
 	}
 }

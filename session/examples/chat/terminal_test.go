@@ -7,6 +7,8 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
 )
 
 func TestPrintable(t *testing.T) {
@@ -51,10 +53,10 @@ func FuzzPrintable(f *testing.F) {
 // No event lets what a peer or a relay chose out to the terminal as it is.
 func TestEventLines(t *testing.T) {
 	const bad = "\x1b[31m\u202e\r"
-	for _, kind := range []string{readyEvent, readEvent, againEvent, refusedEvent, askedEvent, syncEvent, resentEvent, sentEvent,
-		waitsEvent, changedEvent, newsEvent, linkEvent, offerEvent, labelEvent, hostingEvent, asksEvent, heldEvent, timerEvent, goneEvent, numberEvent, verifiedEvent, groupEvent, keyEvent, removedEvent, troubleEvent, noticeEvent, diedEvent} {
-		e := event{Kind: kind, Peer: bad, Text: bad, Group: bad, Lines: []string{bad}, Outsider: true, Unaccepted: true}
-		require.False(t, strings.ContainsAny(e.line(), "\x1b\u202e\r"), kind)
+	for _, kind := range []string{person.ReadyEvent, person.ReadEvent, person.AgainEvent, person.RefusedEvent, person.AskedEvent, person.SyncEvent, person.ResentEvent, person.SentEvent,
+		person.WaitsEvent, person.ChangedEvent, person.NewsEvent, person.LinkEvent, person.OfferEvent, person.LabelEvent, person.HostingEvent, person.AsksEvent, person.HeldEvent, person.TimerEvent, person.GoneEvent, person.NumberEvent, person.VerifiedEvent, person.GroupEvent, person.KeyEvent, person.RemovedEvent, person.TroubleEvent, person.NoticeEvent, diedEvent} {
+		e := person.Event{Kind: kind, Peer: bad, Text: bad, Group: bad, Lines: []string{bad}, Outsider: true, Unaccepted: true}
+		require.False(t, strings.ContainsAny(lineOf(&e), "\x1b\u202e\r"), kind)
 	}
 }
 
@@ -62,13 +64,15 @@ func TestTerminal(t *testing.T) {
 	var out bytes.Buffer
 	v := &terminal{out: &out}
 	v.ask("ani> ")
-	v.show(event{Kind: readEvent, Peer: "budi", Text: "halo"})
-	v.show(event{Kind: sentEvent, Peer: "budi"})
+	v.Show(person.Event{Kind: person.ReadEvent, Peer: "budi", Text: "halo"})
+	v.Show(person.Event{Kind: person.SentEvent, Peer: "budi"})
 	require.Equal(t, "budi: halo\n", out.String())
+	v.Show(person.Event{Kind: person.NumberEvent, Peer: "budi", Code: []byte("code")})
+	require.Contains(t, out.String(), "█")
 
 	out.Reset()
 	v.live = true
 	v.ask("ani to budi> ")
-	v.show(event{Kind: readEvent, Peer: "budi", Text: "halo"})
+	v.Show(person.Event{Kind: person.ReadEvent, Peer: "budi", Text: "halo"})
 	require.Equal(t, "\r\x1b[Kani to budi> \r\x1b[Kbudi: halo\nani to budi> ", out.String())
 }

@@ -1,0 +1,153 @@
+package person
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
+	"github.com/gembok-e2ee/gembok/session/hosting"
+)
+
+// A question is what a person is asked before anything is sent to an account, until
+// it is answered with yes.
+type question struct {
+	*hosting.ConsentRequiredError
+	declined bool
+}
+
+// ask shows what a person is asked, unless it was shown. What was written waits.
+func (p *Person) ask(e *hosting.ConsentRequiredError) {
+	name := post.NameOf(e.Account)
+	p.mu.Lock()
+	old, known := p.questions[name]
+	p.questions[name] = question{e, e.State == "DECLINED"}
+	p.mu.Unlock()
+	if known && old.Token == e.Token {
+		return
+	}
+	if e.State == "DECLINED" {
+		p.screen.Show(Event{Kind: HeldEvent, Peer: name, Text: fmt.Sprintf(refusedText.in(p.lang), name), Declined: true})
+		return
+	}
+	lines := e.Diff.Wider.Lines(p.lang)
+	if e.Diff.KeyChanged {
+		lines = append([]string{fmt.Sprintf(strangerText.in(p.lang), name)}, lines...)
+	}
+	if e.From == e.To { // there is nothing new: nothing is known, or it is out of date
+		l := hosting.Label{State: e.State}
+		lines = l.Lines(p.lang)
+	}
+	p.say(AsksEvent, name, askText, lines)
+}
+
+// asked returns the questions that are open about people, by name.
+func (p *Person) asked(names ...string) map[string]question {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[string]question{}
+	for _, name := range names {
+		if q, ok := p.questions[name]; ok {
+			out[name] = q
+		}
+	}
+	return out
+}
+
+// settle forgets a question: what waits is tried again, and may lead to another.
+func (p *Person) settle(name string) {
+	p.mu.Lock()
+	delete(p.questions, name)
+	p.mu.Unlock()
+	p.isNews(name, nil)
+	p.wake()
+}
+
+// unanswered says why nothing is written to people, nil if nothing is asked.
+func (p *Person) unanswered(names ...string) error {
+	for name, q := range p.asked(names...) {
+		t := openText
+		if q.declined {
+			t = refusedText
+		}
+		return &ConsentError{Name: name, Declined: q.declined, text: fmt.Sprintf(t.in(p.lang), name)}
+	}
+	return nil
+}
+
+// A ConsentError is that nothing is written to somebody, because of what was asked
+// about who holds the keys.
+type ConsentError struct {
+	Name     string
+	Declined bool // and not open
+	text     string
+}
+
+func (e *ConsentError) Error() string { return e.text }
+
+// Consent answers what was asked about those in a conversation. The answer fits the
+// question that was shown, and no other: should there be something newer to agree
+// to by now, that is asked.
+func (p *Person) Consent(ctx context.Context, name string, yes bool) error {
+	readers, err := p.readers(ctx, &note{Peer: name})
+	if err != nil {
+		return err
+	}
+	open := p.asked(readers...)
+	if len(open) == 0 {
+		return fmt.Errorf(nothingText.in(p.lang), name)
+	}
+	for reader, q := range open {
+		if err := p.reply(ctx, reader, q, yes); err != nil {
+			return err
+		}
+	}
+	if err := p.showLabel(ctx, name); err != nil {
+		return err
+	}
+	if yes {
+		for reader := range open {
+			p.settle(reader)
+		}
+	}
+	return nil
+}
+
+// reply answers one question.
+func (p *Person) reply(ctx context.Context, name string, q question, yes bool) error {
+	answer, t := hosting.No, noText
+	if yes {
+		answer, t = hosting.Yes, yesText
+	}
+	err := p.gate.Consent(ctx, p.own, q.Account, q.Token, answer)
+	switch {
+	case errors.Is(err, hosting.ErrLabelStale), errors.Is(err, hosting.ErrManifestExpired):
+		p.settle(name) // and asked anew
+		return nil
+	case err != nil:
+		return err
+	}
+	p.mu.Lock()
+	p.questions[name] = question{q.ConsentRequiredError, !yes}
+	p.mu.Unlock()
+	p.say(NoticeEvent, name, t, nil)
+	return nil
+}
+
+// trusts reports whether what is asked was answered before: that somebody signs with
+// another account key than before, which is the new identity key that was accepted of
+// them, as a person's is.
+func (p *Person) trusts(ctx context.Context, e *hosting.ConsentRequiredError) bool {
+	p.mu.Lock()
+	key, accepted := p.accepted[post.NameOf(e.Account)]
+	p.mu.Unlock()
+	if !accepted || !e.Diff.KeyChanged || len(e.Diff.Wider.Lines(p.lang)) > 0 {
+		return false
+	}
+	signed, err := p.relay.Manifest(ctx, e.Account)
+	if err != nil || signed == nil {
+		return false
+	}
+	m, err := hosting.Parse(signed)
+	return err == nil && m.Hash() == e.To && m.Key.Equal(key)
+}

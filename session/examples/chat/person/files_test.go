@@ -1,0 +1,73 @@
+package person
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gembok-e2ee/gembok/session/attachment"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
+)
+
+// A bent way changes the files that the relay hands out.
+type bent struct {
+	Transport
+	bend func(blob []byte) []byte
+}
+
+func (b bent) Do(ctx context.Context, r *Request) (int, []byte, error) {
+	status, answer, err := b.Transport.Do(ctx, r)
+	if r.Method == "GET" && r.Path[0] == "file" {
+		answer = b.bend(answer)
+	}
+	return status, answer, err
+}
+
+// A file comes as it was, or not at all; the relay sees the size of its bucket.
+func TestFile(t *testing.T) {
+	r, ani, budi := twoFriends(t)
+	picture := bytes.Repeat([]byte("sunrise "), 1000)
+	_, _, err := budi.LastFile(t.Context(), "ani", nil)
+	require.ErrorContains(t, err, "no file came")
+
+	require.NoError(t, ani.SendFile(t.Context(), "budi", "sunrise.png", picture, nil))
+	_, err = ani.Flush(t.Context())
+	require.NoError(t, err)
+	ani.next(t, SentEvent)
+	shown := budi.receives(t, ReadEvent)[0]
+	require.Equal(t, &File{Name: "sunrise.png", Size: int64(len(picture))}, shown.File)
+	require.Equal(t, "[sunrise.png, 8000 bytes]", shown.Text)
+	size, err := attachment.EncryptedSize(int64(len(picture)))
+	require.NoError(t, err)
+	all, err := ani.notes.all(t.Context(), kindHistory)
+	require.NoError(t, err)
+	id := all[len(all)-1].File.Blob
+	good, err := r.left(t.Context(), id, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, size, len(good))
+	require.False(t, bytes.Contains(good, picture[:16]))
+	require.NoError(t, r.leave(t.Context(), id, []byte("another"), nil), "taken before")
+
+	straight := budi.relay.transport
+	for name, bad := range map[string][]byte{
+		"changed": append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "short": good[:len(good)-16], "empty": nil,
+	} {
+		budi.relay.transport = bent{straight, func([]byte) []byte { return bad }}
+		_, _, err := budi.LastFile(t.Context(), "ani", nil)
+		require.Error(t, err, name)
+	}
+	budi.relay.transport = straight
+	file, got, err := budi.LastFile(t.Context(), "ani", nil)
+	require.NoError(t, err)
+	require.Equal(t, "sunrise.png", file)
+	require.Equal(t, picture, got)
+	r.forgets()
+	_, _, err = budi.LastFile(t.Context(), "ani", nil)
+	require.ErrorIs(t, err, post.ErrUnknown)
+	require.ErrorContains(t, ani.SendFile(t.Context(), "budi", "x", make([]byte, MaxFile+1), nil), "not sent")
+	size, err = attachment.EncryptedSize(MaxFile)
+	require.NoError(t, err)
+	require.LessOrEqual(t, size, int64(post.MaxBlob))
+}
