@@ -3,7 +3,7 @@
 
 import { openCode, setUpDialogs } from "./dialogs.js";
 import { $, el, keyed, set, show, visible, write } from "./dom.js";
-import { drawList, setUpList } from "./list.js";
+import { drawList } from "./list.js";
 import { setUpSees, watchSees } from "./sees.js";
 import { drawTalk, setUpTalk, typed } from "./talk.js";
 import { known, language, say, speak } from "./words.js";
@@ -14,6 +14,7 @@ const app = {
   list: [], // its conversations
   open: "", // the name of the one that is looked at
   lines: [], // its history
+  read: null, // the account whose conversations those are
   refresh, attempt, fail, tell, plain, openTalk, screen,
   phone: () => matchMedia("(max-width: 700px)").matches,
   current: () => app.list.find((c) => c.name === app.open),
@@ -81,14 +82,15 @@ async function read() {
       const here = list.some((c) => c.name === open);
       const lines = here ? await app.api.history(open) : [];
       if (app.me !== me || app.open !== open) again = true;
-      else draw(list, lines);
+      else draw(me, list, lines);
     } catch (err) {
       if (app.me === me) fail(err);
     }
   }
 }
 
-function draw(list, lines) {
+function draw(me, list, lines) {
+  app.read = me;
   app.list = list;
   app.lines = lines;
   drawList(app);
@@ -184,7 +186,7 @@ async function open(who) {
   address(who);
   try {
     const me = await app.api.open(who, (e) => turn === opening && happened(e));
-    if (turn === opening) enter({ ...who, ...me });
+    if (turn === opening) enter({ ...who, ...me, role: me.role === "hosted" ? "provider" : me.role || who.role });
   } catch (err) {
     if (turn === opening) refused(who, err);
   }
@@ -192,6 +194,7 @@ async function open(who) {
 
 function enter(me) {
   app.me = me;
+  app.list = [];
   write($("me"), visible(me.device > 1 ? `${me.name}/${me.device}` : me.name));
   set($("me"), { "data-name": me.name, "data-device": me.device, "data-role": me.role });
   show($("move-open"), me.role === "business");
@@ -216,6 +219,7 @@ function refused(who, err) {
 // broken says that there is no chat here, and why. What was typed stays readable.
 function broken(why, text) {
   const second = why === "second";
+  forgive();
   show($("refused"), second);
   show($("broken"), !second);
   set($("fatal"), { "data-why": why });
@@ -226,7 +230,7 @@ function broken(why, text) {
   $("fatal-draft").value = drafts;
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   screen("fatal");
-  $(second ? "refused" : "broken").querySelector("h1").focus();
+  $(second ? "refused" : "broken").querySelector("h2").focus();
 }
 
 async function starting() {
@@ -256,7 +260,6 @@ async function leave() {
 
 function changeLanguage(to) {
   speak(to);
-  set($("lang"), {});
   $("lang").value = language();
   roleChosen();
   screen(document.body.dataset.screen);
@@ -268,7 +271,6 @@ function changeLanguage(to) {
 
 function setUp() {
   setUpDialogs(app);
-  setUpList(app);
   setUpTalk(app);
   setUpSees(app);
   $("lang").addEventListener("change", () => changeLanguage($("lang").value));

@@ -140,6 +140,7 @@ function setUpConsent(app) {
   $("consent-yes").addEventListener("click", () => answer(true));
   $("consent-no").addEventListener("click", () => answer(false));
   $("consent-later").addEventListener("click", () => box.close());
+  box.addEventListener("close", () => $("composer").disabled && $("consent-open").focus());
 }
 
 // consider puts the question of the conversation c, if there is one to put. With null

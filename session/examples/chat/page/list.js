@@ -8,8 +8,6 @@ let seen = new Map();
 let whose = null;
 let fresh = new Set();
 
-export function setUpList() {}
-
 export function kindWord(kind) {
   const key = `kind${kind.charAt(0).toUpperCase()}${kind.slice(1)}`;
   return say(known(key) ? key : "kindUnknown");
@@ -23,6 +21,7 @@ export function time(at) {
 }
 
 export function drawList(app) {
+  if (app.read !== app.me) return;
   if (whose !== app.me) {
     whose = app.me;
     seen = new Map(app.list.map((c) => [c.name, c.last?.id]));

@@ -130,7 +130,7 @@ function members(c) {
 
 function timer(seconds) {
   const all = timers.includes(seconds) ? timers : [...timers, seconds];
-  const word = (n) => (n === 0 ? say("timerOff") : known(`timer${n}`) ? say(`timer${n}`) : say("timerOther", { n }));
+  const word = (n) => (known(`timer${n}`) ? say(`timer${n}`) : say("timerOther", { n }));
   keyed($("timer"), all, (n) => n, (n) => el("option", { value: n }), (node, n) => write(node, word(n)));
   if (document.activeElement !== $("timer") || drawn === "") $("timer").value = String(seconds);
 }
