@@ -58,7 +58,7 @@ func (c *Client) Manifest(ctx context.Context, user string) ([]byte, error) {
 	return b, err
 }
 
-// declare publishes who holds the keys of an account. errDiffers is that there is a
+// declare publishes who holds the keys of an account. ErrDiffers is that there is a
 // newer manifest.
 func (c *Client) declare(ctx context.Context, user string, signed []byte) error {
 	_, err := c.do(ctx, "PUT", signed, "label", user)

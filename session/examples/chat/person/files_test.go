@@ -19,6 +19,9 @@ type bent struct {
 
 func (b bent) Do(ctx context.Context, r *Request) (int, []byte, error) {
 	status, answer, err := b.Transport.Do(ctx, r)
+	if r.Progress != nil {
+		r.Progress(1, 2)
+	}
 	if r.Method == "GET" && r.Path[0] == "file" {
 		answer = b.bend(answer)
 	}
@@ -32,7 +35,12 @@ func TestFile(t *testing.T) {
 	_, _, err := budi.LastFile(t.Context(), "ani", nil)
 	require.ErrorContains(t, err, "no file came")
 
-	require.NoError(t, ani.SendFile(t.Context(), "budi", "sunrise.png", picture, nil))
+	told := 0
+	progress := func(done, total int64) { told++ }
+	same := func(blob []byte) []byte { return blob }
+	ani.relay.transport = bent{ani.relay.transport, same}
+	require.NoError(t, ani.SendFile(t.Context(), "budi", "sunrise.png", picture, progress))
+	require.Equal(t, 1, told)
 	_, err = ani.Flush(t.Context())
 	require.NoError(t, err)
 	ani.next(t, SentEvent)
@@ -58,9 +66,10 @@ func TestFile(t *testing.T) {
 		_, _, err := budi.LastFile(t.Context(), "ani", nil)
 		require.Error(t, err, name)
 	}
-	budi.relay.transport = straight
-	file, got, err := budi.LastFile(t.Context(), "ani", nil)
+	budi.relay.transport = bent{straight, same}
+	file, got, err := budi.LastFile(t.Context(), "ani", progress)
 	require.NoError(t, err)
+	require.Equal(t, 2, told)
 	require.Equal(t, "sunrise.png", file)
 	require.Equal(t, picture, got)
 	r.forgets()

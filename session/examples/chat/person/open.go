@@ -41,7 +41,7 @@ type Device interface {
 	Link(ctx context.Context, code string, publicKey []byte) (sealed []byte, err error)
 }
 
-// Options are what a person chooses.
+// Options are what a person chooses; nil is none of it.
 type Options struct {
 	Lang     string // of what has to do with labels: en or id
 	Unsealed bool   // say to the relay who writes
@@ -58,6 +58,9 @@ func New(me session.Address, d Device, store keystore.Store, relay *Client, s Sc
 }
 
 func newPerson(me session.Address, d Device, gate *hosting.Gate, store keystore.Store, relay *Client, s Screen, o *Options) *Person {
+	if o == nil {
+		o = &Options{}
+	}
 	p := &Person{
 		me: me, device: d, siblings: fmt.Sprint(me.Device), notes: notesOf(store, me), relay: relay, screen: s,
 		kick: make(chan struct{}, 1), aging: make(chan struct{}, 1), published: make(chan struct{}),

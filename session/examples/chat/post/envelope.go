@@ -58,7 +58,7 @@ type Passport struct {
 
 // A Submission is a message as it comes to the relay: encrypted for each device
 // that is to read it, and sealed, so that nobody but those can tell who sent it,
-// unless that one would have it otherwise (-unsealed).
+// unless that one would have it otherwise.
 type Submission struct {
 	ID     string    `json:"id"` // the sender's choice; the same one is the same submission
 	SentAt time.Time `json:"sentAt"`

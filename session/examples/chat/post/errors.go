@@ -17,11 +17,11 @@ var (
 
 // What an answer of the relay may say beside ErrUnknown, ErrRemoved and ErrFull.
 var (
-	// errGone is that there was no answer, or none that is one. Try again later.
+	// ErrGone is that there was no answer, or none that is one. Try again later.
 	ErrGone = errors.New("the relay cannot be reached")
-	// errRejected is that the relay does not want a request, and never will.
+	// ErrRejected is that the relay does not want a request, and never will.
 	ErrRejected = errors.New("the relay rejects it")
-	// errDiffers is that the relay knows more by now.
+	// ErrDiffers is that the relay knows more by now.
 	ErrDiffers = errors.New("the relay knows other devices")
 )
 

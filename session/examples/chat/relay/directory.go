@@ -11,7 +11,7 @@ import (
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
-// Bounds of the relay. Whoever would pass one is told errFull.
+// Bounds of the relay. Whoever would pass one is told post.ErrFull.
 const (
 	maxPeople  = 10000
 	maxOffered = 100000 // one-time prekeys that one device ever published

@@ -26,7 +26,7 @@ type register struct {
 }
 
 // put takes in a manifest. One that was here before comes again when its answer
-// was lost; one that is no newer than that which is here is errOld, as two devices
+// was lost; one that is no newer than that which is here is ErrOld, as two devices
 // of an account may make one at once, and only one of them is the next. One by
 // another account key is another installation, which nobody is asked to believe.
 func (g *register) put(user string, m *hosting.Manifest, now time.Time) error {

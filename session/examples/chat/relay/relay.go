@@ -43,9 +43,9 @@ const maxPublication = 1 << 20
 //	DELETE /keys/USER/DEVICE     remove a device
 //	PUT    /label/USER           publish who holds the keys of an account: a signed hosting.Manifest; 409 when there is one as new
 //	GET    /label/USER           what somebody published so; it also comes with each bundle
-//	GET    /pass/USER/DEVICE     get a certificate that says who this device is: a passport
-//	PUT    /sent/ID              send a message, of nobody: a submission; 409 and a list of session.Difference when it is not for the right devices
-//	GET    /mail/USER/DEVICE     read the mailbox: a mailbag, when there is something, or after 25 s
+//	GET    /pass/USER/DEVICE     get a certificate that says who this device is: a post.Passport
+//	PUT    /sent/ID              send a message, of nobody: a post.Submission; 409 and a list of session.Difference when it is not for the right devices
+//	GET    /mail/USER/DEVICE     read the mailbox: a post.Mailbag, when there is something, or after 25 s
 //	GET    /mail/USER/DEVICE/OWN the same, and at once when the owner's devices are not OWN: numbers with commas
 //	DELETE /mail/USER/DEVICE/ID  confirm that a message is saved
 //	PUT    /link/USER/WHAT       leave something for another device of one's own
