@@ -27,18 +27,23 @@ func (p *Person) ask(e *hosting.ConsentRequiredError) {
 		return
 	}
 	if e.State == "DECLINED" {
-		p.screen.Show(Event{Kind: HeldEvent, Peer: name, Text: fmt.Sprintf(refusedText.in(p.lang), name), Declined: true})
+		p.screen.Show(Event{Kind: HeldEvent, Peer: name, Text: fmt.Sprintf(refusedText.in(p.language()), name), Declined: true})
 		return
 	}
-	lines := e.Diff.Wider.Lines(p.lang)
-	if e.Diff.KeyChanged {
-		lines = append([]string{fmt.Sprintf(strangerText.in(p.lang), name)}, lines...)
+	p.say(AsksEvent, name, askText, question{e, false}.lines(p.language()))
+}
+
+// lines say what a question is about.
+func (q question) lines(lang string) []string {
+	if q.From == q.To { // there is nothing new: nothing is known, or it is out of date
+		l := hosting.Label{State: q.State}
+		return l.Lines(lang)
 	}
-	if e.From == e.To { // there is nothing new: nothing is known, or it is out of date
-		l := hosting.Label{State: e.State}
-		lines = l.Lines(p.lang)
+	lines := q.Diff.Wider.Lines(lang)
+	if q.Diff.KeyChanged {
+		lines = append([]string{fmt.Sprintf(strangerText.in(lang), post.NameOf(q.Account))}, lines...)
 	}
-	p.say(AsksEvent, name, askText, lines)
+	return lines
 }
 
 // asked returns the questions that are open about people, by name.
@@ -70,7 +75,7 @@ func (p *Person) unanswered(names ...string) error {
 		if q.declined {
 			t = refusedText
 		}
-		return &ConsentError{Name: name, Declined: q.declined, text: fmt.Sprintf(t.in(p.lang), name)}
+		return &ConsentError{Name: name, Declined: q.declined, text: fmt.Sprintf(t.in(p.language()), name)}
 	}
 	return nil
 }
@@ -95,7 +100,7 @@ func (p *Person) Consent(ctx context.Context, name string, yes bool) error {
 	}
 	open := p.asked(readers...)
 	if len(open) == 0 {
-		return fmt.Errorf(nothingText.in(p.lang), name)
+		return plainly("nothing", nothingText, name).in(p.language())
 	}
 	for reader, q := range open {
 		if err := p.reply(ctx, reader, q, yes); err != nil {
@@ -130,6 +135,9 @@ func (p *Person) reply(ctx context.Context, name string, q question, yes bool) e
 	p.mu.Lock()
 	p.questions[name] = question{q.ConsentRequiredError, !yes}
 	p.mu.Unlock()
+	if err := p.notes.announce(ctx, announced(name, AgreedEvent, saying(t, nil, name))); err != nil {
+		return err
+	}
 	p.say(NoticeEvent, name, t, nil)
 	return nil
 }
@@ -141,7 +149,7 @@ func (p *Person) trusts(ctx context.Context, e *hosting.ConsentRequiredError) bo
 	p.mu.Lock()
 	key, accepted := p.accepted[post.NameOf(e.Account)]
 	p.mu.Unlock()
-	if !accepted || !e.Diff.KeyChanged || len(e.Diff.Wider.Lines(p.lang)) > 0 {
+	if !accepted || !e.Diff.KeyChanged || len(e.Diff.Wider.Lines(p.language())) > 0 {
 		return false
 	}
 	signed, err := p.relay.Manifest(ctx, e.Account)

@@ -29,6 +29,7 @@ const (
 	GroupEvent    = "group"    // somebody says who is in a group
 	KeyEvent      = "key"      // those who lacked the key of a group were given it
 	NumberEvent   = "number"   // the safety number with somebody
+	AgreedEvent   = "agreed"   // a question was answered
 	VerifiedEvent = "verified" // it is the same on the other side
 )
 
@@ -46,6 +47,7 @@ type Event struct {
 	Unaccepted bool     `json:"unaccepted,omitempty"` // the sender's identity key
 	Unlisted   bool     `json:"unlisted,omitempty"`   // the sender's device, in the statement of who holds the keys
 	Declined   bool     `json:"declined,omitempty"`   // what is held was declined, and a yes would send it
+	Err        error    `json:"-"`                    // what the text is about, for Plain; nil is nothing
 }
 
 // A File is what is shown of a file.

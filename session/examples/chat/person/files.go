@@ -3,13 +3,16 @@ package person
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"time"
 
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session/attachment"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
 // Bounds of a file, and of its name, in bytes.
@@ -19,27 +22,56 @@ const (
 )
 
 // SendFile sends a file: what is in it goes to the relay, encrypted for nobody in
-// particular, and the key to it goes in a message.
+// particular, and the key to it goes in a message. Progress, nil for none, is told of
+// the bytes that are encrypted and those that are uploaded, together.
 func (p *Person) SendFile(ctx context.Context, to, name string, content []byte, progress func(done, total int64)) error {
-	if len(content) > MaxFile {
-		return fmt.Errorf("not sent: over %d bytes", MaxFile)
+	if len(content) > MaxFile || len(name) > maxFileName {
+		return plainly("large", longText, MaxFile)
 	}
-	var blob bytes.Buffer
-	w, err := attachment.NewWriter(&blob, int64(len(content)))
+	x := &note{ID: newID(), At: time.Now(), Peer: to, Mine: true}
+	if err := p.mayPost(ctx, x); err != nil { // before anything is uploaded
+		return err
+	}
+	if progress == nil {
+		progress = func(_, _ int64) {}
+	}
+	size, err := attachment.EncryptedSize(int64(len(content)))
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(content); err != nil {
+	encrypted, total := int64(len(content)), int64(len(content))+size
+	blob, pointer, err := encryptFile(content, func(done int64) { progress(done, total) })
+	if err != nil {
 		return err
+	}
+	x.File = &file{Name: name, Blob: newID(), Pointer: pointer.Bytes()}
+	uploaded := func(done, _ int64) { progress(encrypted+min(done, size), total) }
+	if err := p.relay.leave(ctx, x.File.Blob, blob, uploaded); err != nil {
+		return err
+	}
+	progress(total, total)
+	return p.post(ctx, x)
+}
+
+// encryptFile encrypts a file, and tells how much of it is.
+func encryptFile(content []byte, progress func(done int64)) ([]byte, *attachment.Pointer, error) {
+	var blob bytes.Buffer
+	w, err := attachment.NewWriter(&blob, int64(len(content)))
+	if err != nil {
+		return nil, nil, err
+	}
+	done := int64(0)
+	for part := range slices.Chunk(content, 64<<10) {
+		if _, err := w.Write(part); err != nil {
+			return nil, nil, err
+		}
+		done += int64(len(part))
+		progress(done)
 	}
 	if err := w.Close(); err != nil {
-		return err
+		return nil, nil, err
 	}
-	f := &file{Name: name, Blob: newID(), Pointer: w.Pointer().Bytes()}
-	if err := p.relay.leave(ctx, f.Blob, blob.Bytes(), progress); err != nil {
-		return err
-	}
-	return p.post(ctx, &note{ID: newID(), At: time.Now(), Peer: to, Mine: true, File: f})
+	return blob.Bytes(), w.Pointer(), nil
 }
 
 // LastFile returns the file that came last from somebody, under the name that its
@@ -58,6 +90,26 @@ func (p *Person) LastFile(ctx context.Context, peer string, progress func(done, 
 	return all[i].File.Name, content, err
 }
 
+// File returns the file of a line, under the name that its sender chose, when all of it
+// is there and right. Progress, nil for none, is told of the bytes that have come.
+func (p *Person) File(ctx context.Context, id string, progress func(done, total int64)) (name string, content []byte, err error) {
+	recs, err := p.notes.store.Load(ctx, p.notes.key(kindHistory, id), p.notes.key(kindOutbox, id))
+	if err != nil {
+		return "", nil, err
+	}
+	x := new(note)
+	for _, rec := range recs {
+		if rec.Version != 0 && json.Unmarshal(rec.Value, x) != nil {
+			return "", nil, fmt.Errorf("%w: a note", keystore.ErrCorrupt)
+		}
+	}
+	if x.File == nil || !x.Gone.IsZero() && !time.Now().Before(x.Gone) {
+		return "", nil, plainly("file", noFileText)
+	}
+	content, err = p.fetchFile(ctx, x.File, progress)
+	return x.File.Name, content, err
+}
+
 // fetchFile returns what is in a file, when all of it is there and right.
 func (p *Person) fetchFile(ctx context.Context, f *file, progress func(done, total int64)) ([]byte, error) {
 	pointer, err := f.pointer()
@@ -65,9 +117,20 @@ func (p *Person) fetchFile(ctx context.Context, f *file, progress func(done, tot
 		return nil, err
 	}
 	blob, err := p.relay.left(ctx, f.Blob, progress)
+	if errors.Is(err, post.ErrUnknown) {
+		return nil, plainly("file", noFileText).because(err)
+	}
 	if err != nil {
 		return nil, err
 	}
+	content, err := open(pointer, blob)
+	if err != nil {
+		return nil, plainly("forged", fileChangeText).because(err)
+	}
+	return content, nil
+}
+
+func open(pointer *attachment.Pointer, blob []byte) ([]byte, error) {
 	r, err := pointer.Open(bytes.NewReader(blob))
 	if err != nil {
 		return nil, err

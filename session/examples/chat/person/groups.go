@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +69,7 @@ func (p *Person) Gather(ctx context.Context, name string, members []string) erro
 		return post.ErrName
 	}
 	if len(members) > maxMembers {
-		return fmt.Errorf("a group has %d members at most", maxMembers)
+		return plainly("large", crowdText, maxMembers)
 	}
 	if p.groups == nil {
 		return errors.New("the official library has no groups here")
@@ -93,7 +92,7 @@ func (p *Person) Expel(ctx context.Context, name, member string) error {
 	}
 	left := slices.DeleteFunc(slices.Clone(c.Members), func(m string) bool { return m == member })
 	if len(left) == len(c.Members) || member == post.NameOf(p.me.User) {
-		return errors.New(member + " cannot be removed from that group")
+		return plainly("member", memberText, member)
 	}
 	return p.Gather(ctx, name, left)
 }
@@ -115,8 +114,9 @@ func (p *Person) announce(ctx context.Context, id string, old []string, c circle
 	if err != nil {
 		return err
 	}
-	if _, err := p.notes.store.Commit(ctx, members,
-		keystore.Change{Op: keystore.Put, Key: p.notes.key(kindOutbox, x.ID), Value: message}); err != nil {
+	err = p.notes.announce(ctx, announced(id, GroupEvent, p.gathered(c)), members,
+		keystore.Change{Op: keystore.Put, Key: p.notes.key(kindOutbox, x.ID), Value: message})
+	if err != nil {
 		return err
 	}
 	p.wake()
@@ -142,7 +142,7 @@ func (p *Person) hear(ctx context.Context, mail string, r *session.Received, b *
 		if err != nil {
 			return err
 		}
-		if _, err := p.notes.store.Commit(ctx, change); err != nil {
+		if err := p.notes.announce(ctx, announced(b.Group, GroupEvent, p.gathered(c)).at(r.ReceivedAt), change); err != nil {
 			return err
 		}
 		_ = p.device.Refresh(ctx, usersOf(b.Members)...) // who holds their keys; what is not heard now, is later
@@ -151,6 +151,14 @@ func (p *Person) hear(ctx context.Context, mail string, r *session.Received, b *
 		p.screen.Show(shown)
 	}
 	return p.device.Acknowledge(ctx, r)
+}
+
+// gathered says who is in a group.
+func (p *Person) gathered(c circle) wording {
+	if !slices.Contains(c.Members, post.NameOf(p.me.User)) {
+		return saying(outText, nil)
+	}
+	return saying(membersText, nil, strings.Join(c.Members, ", "))
 }
 
 // readers are the names of those whom a note in the outbox goes to.
@@ -163,7 +171,7 @@ func (p *Person) readers(ctx context.Context, x *note) ([]string, error) {
 	}
 	c, err := p.notes.circle(ctx, x.Peer)
 	if err == nil && !slices.Contains(c.Members, post.NameOf(p.me.User)) {
-		err = errors.New("you are not in the group " + x.Peer)
+		err = plainly("outside", outsideText, x.Peer)
 	}
 	return slices.DeleteFunc(c.Members, func(m string) bool { return m == post.NameOf(p.me.User) }), err
 }

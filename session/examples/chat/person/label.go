@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
@@ -16,7 +17,7 @@ import (
 
 // say shows something of who holds the keys.
 func (p *Person) say(kind, peer string, t text, lines []string) {
-	p.screen.Show(Event{Kind: kind, Peer: peer, Text: fmt.Sprintf(t.in(p.lang), peer), Lines: lines})
+	p.screen.Show(Event{Kind: kind, Peer: peer, Text: fmt.Sprintf(t.in(p.language()), peer), Lines: lines})
 }
 
 // labelOf returns the label of a conversation; of a group that one is not in it says
@@ -39,7 +40,7 @@ func (p *Person) showLabel(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	lines := l.Lines(p.lang)
+	lines := l.Lines(p.language())
 	p.mu.Lock()
 	isNew := !slices.Equal(p.labels[name], lines)
 	p.labels[name] = lines
@@ -91,54 +92,76 @@ func (p *Person) askRelay(ctx context.Context, name string) error {
 	if failed := (*session.DirectoryError)(nil); errors.As(asked, &failed) {
 		return failed.Err
 	}
-	p.isNews(caughtKey(name), nil) // it is said once more
+	p.isNews(caughtKey(name), nil) // it is wording once more
+	if asked == nil {
+		if err := p.calm(ctx, name); err != nil {
+			return err
+		}
+	}
 	if err := p.news(ctx); err != nil || asked == nil {
 		return err
 	}
-	p.showCaught(name, asked)
-	return nil
+	return p.showCaught(ctx, name, asked)
 }
 
-// notice shows what the Gate has to tell of somebody, and has what waits for that one
-// tried again. Where a message only spoke of a manifest, the relay is to be asked for
-// it.
-func (p *Person) notice(e *session.Event) (ask bool, err error) {
+// notice announces what the Gate has to tell of somebody, and has what waits for that
+// one tried again. Where a message only spoke of a manifest, the relay is to be asked
+// for it.
+func (p *Person) notice(ctx context.Context, e *session.Event, id string, at time.Time) (ask bool, err error) {
 	n, err := p.gate.Notice(e)
 	if err != nil {
 		return false, err
 	}
 	name, written := post.NameOf(n.Account), e.Address.Device != 0 // in a message, or shown by the relay
-	switch {
-	case written && !n.Own && n.To == nil && errors.Is(n.Err, hosting.ErrLabelStale):
+	if written && !n.Own && n.To == nil && errors.Is(n.Err, hosting.ErrLabelStale) {
 		return true, nil
-	case n.Own:
-		p.showOwn(name, n)
-	case n.Evidence != nil:
-		p.say(HostingEvent, name, contradictText, nil)
-	case n.Err != nil && n.Diff.KeyChanged:
-		p.say(HostingEvent, name, strangerText, nil)
-	case n.Err != nil && written:
-		p.say(HostingEvent, name, unfitText, nil)
-	case n.Err != nil:
-		p.showCaught(name, n.Err)
-	case n.From != nil && n.Diff.IsWider():
-		p.say(HostingEvent, name, changeText, n.Diff.Wider.Lines(p.lang))
-	case n.From != nil && n.Diff.IsNarrower():
-		p.say(HostingEvent, name, fewerText, n.Diff.Narrower.Lines(p.lang))
+	}
+	if t, label := tells(n, written); t != nil {
+		var lines func(string) []string
+		if label != nil {
+			lines = label.Lines
+		}
+		err = p.tell(ctx, announced(name, HostingEvent, saying(*t, lines, name)).of(id, at))
+	} else if n.Err != nil && !n.Own {
+		err = p.showCaught(ctx, name, n.Err)
 	}
 	if !n.Own && n.To != nil && len(p.asked(name)) > 0 { // that may be another question by now
 		p.settle(name)
 	}
-	return false, nil
+	return false, err
+}
+
+// tells says what a notice is about, and what is new or no more; nil where that is
+// nothing, or what is wrong with what the relay shows.
+func tells(n *hosting.Notice, written bool) (*text, *hosting.Label) {
+	switch {
+	case n.Own && errors.Is(n.Err, hosting.ErrLabelStale): // somebody was shown something else
+		return &newerOwnText, nil
+	case n.Own && n.Err != nil:
+		return &otherOwnText, nil
+	case n.Own:
+	case n.Evidence != nil:
+		return &contradictText, nil
+	case n.Err != nil && n.Diff.KeyChanged:
+		return &strangerText, nil
+	case n.Err != nil && written:
+		return &unfitText, nil
+	case n.Err != nil:
+	case n.From != nil && n.Diff.IsWider():
+		return &changeText, &n.Diff.Wider
+	case n.From != nil && n.Diff.IsNarrower():
+		return &fewerText, &n.Diff.Narrower
+	}
+	return nil, nil
 }
 
 // notices shows what came with a message.
 func (p *Person) notices(ctx context.Context, r *session.Received) error {
-	for _, e := range r.Events {
+	for i, e := range r.Events {
 		if e.Kind != session.LabelNotice {
 			continue
 		}
-		ask, err := p.notice(&e)
+		ask, err := p.notice(ctx, &e, eventID(r, i, &e), r.ReceivedAt)
 		if err != nil {
 			return err
 		}
@@ -162,54 +185,62 @@ func (p *Person) unlisted(r *session.Received) bool {
 	return err == nil && !receipt.Listed && len(receipt.Label.Controllers) > 0
 }
 
-// showOwn shows that somebody was shown something else about the own account than
-// what this device states.
-func (p *Person) showOwn(name string, n *hosting.Notice) {
-	switch {
-	case errors.Is(n.Err, hosting.ErrLabelStale):
-		p.say(HostingEvent, name, newerOwnText, nil)
-	case n.Err != nil:
-		p.say(HostingEvent, name, otherOwnText, nil)
+// showCaught shows, once, what is wrong with what the relay shows of somebody, which
+// is an alarm until it shows what is right.
+func (p *Person) showCaught(ctx context.Context, name string, err error) error {
+	s := caught(name, err)
+	if err := p.raise(ctx, name, s); err != nil {
+		return err
 	}
-}
-
-// showCaught shows, once, what is wrong with what is said of somebody.
-func (p *Person) showCaught(name string, err error) {
 	if p.isNews(caughtKey(name), err) {
-		p.screen.Show(Event{Kind: HostingEvent, Peer: name, Text: p.caught(name, err)})
+		p.screen.Show(Event{Kind: HostingEvent, Peer: name, Text: s.in(p.language()).Text})
 	}
+	return nil
 }
 
 func caughtKey(name string) string { return "label of " + name }
 
-// caught says in plain words what a refusal of the Gate is about, "" for another
-// error.
-func (p *Person) caught(name string, err error) string {
-	var t text
+// caught says in plain words what a refusal of the Gate is about.
+func caught(name string, err error) wording {
 	switch {
 	case errors.Is(err, hosting.ErrLabelStripped):
-		t = strippedText
+		return saying(strippedText, nil, name)
 	case errors.Is(err, hosting.ErrLabelStale):
-		t = staleText
+		return saying(staleText, nil, name)
 	case errors.Is(err, hosting.ErrLabelMismatch):
-		t = mismatchText
-	default:
-		return fmt.Sprintf(untrueText.in(p.lang), name, err)
+		return saying(mismatchText, nil, name)
 	}
-	return fmt.Sprintf(t.in(p.lang), name)
+	return saying(untrueText, nil, name, err)
 }
 
-// refusal says why the Gate lets nothing through, "" for another error.
-func (p *Person) refusal(name string, err error) string {
+// refusal says why the Gate lets nothing through, nil for another error.
+func (p *Person) refusal(name string, err error) wording {
 	switch {
 	case errors.Is(err, hosting.ErrLabelStale):
-		return fmt.Sprintf(awaitedText.in(p.lang), name)
+		return saying(awaitedText, nil, name)
 	case errors.Is(err, hosting.ErrLabelStripped):
-		return fmt.Sprintf(unshownText.in(p.lang), name)
+		return saying(unshownText, nil, name)
 	case errors.Is(err, hosting.ErrLabelMismatch), errors.Is(err, hosting.ErrManifestExpired):
-		return p.caught(name, err)
+		return caught(name, err)
 	}
-	return ""
+	return nil
+}
+
+// hold shows why the Gate lets nothing through. It is an alarm, unless the gate knows
+// it by itself, or there is one.
+func (p *Person) hold(ctx context.Context, name string, err error) error {
+	s := p.refusal(name, err)
+	if !errors.Is(err, hosting.ErrLabelStale) && post.ValidName(name) {
+		if old, _, err := p.notes.alarm(ctx, name); err != nil {
+			return err
+		} else if old == nil {
+			if err := p.raise(ctx, name, s); err != nil {
+				return err
+			}
+		}
+	}
+	p.screen.Show(Event{Kind: HeldEvent, Peer: name, Text: s.in(p.language()).Text})
+	return nil
 }
 
 func usersOf(names []string) (users []string) {

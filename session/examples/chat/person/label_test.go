@@ -167,7 +167,7 @@ func TestGroupConsent(t *testing.T) {
 func TestLanguage(t *testing.T) {
 	_, ani, _, _ := customers(t)
 	ani.drained()
-	ani.lang = "id"
+	ani.SetLang("id")
 	require.NoError(t, ani.Write(t.Context(), "toko", "two"))
 	require.Contains(t, said(ani.awaits(t, AsksEvent)), "dipegang PT Awan Teduh (awanteduh.example), pihak ketiga, yang dapat membaca percakapan ini.")
 	require.NoError(t, ani.Consent(t.Context(), "toko", false))

@@ -54,7 +54,7 @@ func (p *Person) Link(ctx context.Context, code string) error {
 // it any more, once they have heard of that.
 func (p *Person) Remove(ctx context.Context, device uint32) error {
 	if device == p.me.Device {
-		return errors.New("that is this device; remove it by another one")
+		return plainly("own", thisDeviceText)
 	}
 	if err := p.relay.remove(ctx, session.Address{User: p.me.User, Device: device}); err != nil {
 		return err

@@ -142,6 +142,6 @@ func (p *Person) Move(ctx context.Context, code string) error {
 	if err := p.declare(ctx, func([]hosting.Endpoint) ([]hosting.Endpoint, error) { return []hosting.Endpoint{e}, nil }); err != nil {
 		return err
 	}
-	p.screen.Show(Event{Kind: NoticeEvent, Text: fmt.Sprintf(movedText.in(p.lang), e.Provider.Name, e.Provider.Domain)})
+	p.screen.Show(Event{Kind: NoticeEvent, Text: fmt.Sprintf(movedText.in(p.language()), e.Provider.Name, e.Provider.Domain)})
 	return p.relay.remove(ctx, session.Address{User: p.me.User, Device: p.me.Device})
 }

@@ -44,6 +44,10 @@ type note struct {
 	File *file     `json:"file,omitempty"`
 	From string    `json:"from,omitempty"` // who wrote it, in a group
 	Gone time.Time `json:"gone,omitzero"`  // when it disappears; zero: never
+	// What was known of its sender when it came, as an event says it.
+	Outsider   bool `json:"outsider,omitempty"`
+	Unlisted   bool `json:"unlisted,omitempty"`
+	Unaccepted bool `json:"unaccepted,omitempty"`
 	// In the outbox: who is in the group from the Round on, and who is told that.
 	Members []string `json:"members,omitempty"`
 	Round   uint64   `json:"round,omitempty"`

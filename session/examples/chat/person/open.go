@@ -66,8 +66,9 @@ func newPerson(me session.Address, d Device, gate *hosting.Gate, store keystore.
 		kick: make(chan struct{}, 1), aging: make(chan struct{}, 1), published: make(chan struct{}),
 		changed: map[session.Address]keys.IdentityKey{}, accepted: map[string]keys.IdentityKey{}, said: map[string]string{},
 		labels: map[string][]string{}, questions: map[string]question{},
-		lang: o.Lang, open: o.Unsealed, decrypted: o.Decrypted,
+		open: o.Unsealed, decrypted: o.Decrypted,
 	}
+	p.SetLang(o.Lang)
 	if own, ok := d.(*session.Device); ok {
 		p.own, p.groups, p.gate = own, group.New(own, nil), gate
 	}
@@ -97,7 +98,7 @@ func Open(ctx context.Context, store keystore.Store, me session.Address, asked R
 	}
 	p := newPerson(me, d, gate, store, relay, s, o)
 	p.role = r
-	return p, nil
+	return p, p.recall(ctx)
 }
 
 // openDevice returns the device in store. The first time, the first device of

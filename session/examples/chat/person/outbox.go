@@ -17,18 +17,14 @@ const MaxText = 64 << 10
 
 // Write puts a message into the outbox.
 func (p *Person) Write(ctx context.Context, to, text string) error {
+	if len(text) > MaxText {
+		return plainly("long", longText, MaxText)
+	}
 	return p.post(ctx, &note{ID: newID(), At: time.Now(), Peer: to, Mine: true, Text: text})
 }
 
 func (p *Person) post(ctx context.Context, x *note) error {
-	readers, err := p.readers(ctx, x)
-	if err != nil {
-		return err
-	}
-	if len(p.ChangedKeys(readers...)) > 0 {
-		return &ChangedError{x.Peer}
-	}
-	if err := p.unanswered(readers...); err != nil {
+	if err := p.mayPost(ctx, x); err != nil {
 		return err
 	}
 	if err := p.notes.save(ctx, kindOutbox, x); err != nil {
@@ -36,6 +32,18 @@ func (p *Person) post(ctx context.Context, x *note) error {
 	}
 	p.wake()
 	return nil
+}
+
+// mayPost says why nothing is written to somebody now, nil if it is.
+func (p *Person) mayPost(ctx context.Context, x *note) error {
+	readers, err := p.readers(ctx, x)
+	if err != nil {
+		return err
+	}
+	if len(p.ChangedKeys(readers...)) > 0 {
+		return &ChangedError{x.Peer}
+	}
+	return p.unanswered(readers...)
 }
 
 // A ChangedError is that nothing is written where somebody has another identity key
@@ -80,14 +88,14 @@ func (p *Person) sendAll(ctx context.Context) {
 func (p *Person) Flush(ctx context.Context) (left int, err error) {
 	all, err := p.notes.all(ctx, kindOutbox)
 	if err != nil {
-		p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error()})
+		p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
 		return 0, err
 	}
 	waits := map[string]bool{}
 	for _, x := range all {
 		readers, err := p.readers(ctx, x)
 		if err != nil {
-			p.explain(x.Peer, err)
+			p.explain(ctx, x.Peer, err)
 		}
 		if err != nil || len(p.ChangedKeys(append(slices.Clip(readers), post.NameOf(p.me.User))...)) > 0 || len(p.asked(readers...)) > 0 {
 			waits[x.Peer] = true // and nothing is encrypted meanwhile
@@ -97,7 +105,10 @@ func (p *Person) Flush(ctx context.Context) (left int, err error) {
 			if ctx.Err() != nil {
 				return left, ctx.Err()
 			}
-			p.explain(x.Peer, err)
+			p.explain(ctx, x.Peer, err)
+			if err == nil { // what the relay shows of them was right
+				p.complain(p.calm(ctx, readers...))
+			}
 			waits[x.Peer] = err != nil
 		}
 		if waits[x.Peer] {
@@ -143,7 +154,7 @@ func (p *Person) send(ctx context.Context, x *note) (err error) {
 		said, err := p.submit(ctx, x)
 		switch {
 		case errors.Is(err, post.ErrRejected):
-			p.screen.Show(Event{Kind: TroubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error()})
+			p.screen.Show(Event{Kind: TroubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error(), Err: err})
 			return p.notes.drop(ctx, kindOutbox, x)
 		case err != nil:
 			return err
@@ -313,7 +324,7 @@ func (p *Person) sent(ctx context.Context, x *note, s *session.Sending) error {
 	return nil
 }
 
-// news shows what changed in the device lists.
+// news tells what changed in the device lists, and what the gate found.
 func (p *Person) news(ctx context.Context) error {
 	p.telling.Lock()
 	defer p.telling.Unlock()
@@ -323,13 +334,14 @@ func (p *Person) news(ctx context.Context) error {
 		}
 		switch e.Kind {
 		case session.DeviceAdded:
-			p.screen.Show(Event{Kind: NewsEvent, Peer: post.NameOf(e.Address.User), Text: fmt.Sprintf(newDeviceText.in(p.lang), e.Address.Device)})
+			err = p.tellDevice(ctx, &e, newDeviceText)
 		case session.LabelNotice:
-			if _, err := p.notice(&e); err != nil {
-				return err
-			}
+			_, err = p.notice(ctx, &e, eventID(nil, 0, &e), e.At)
 		case session.DeviceRemoved:
-			p.screen.Show(Event{Kind: NewsEvent, Peer: post.NameOf(e.Address.User), Text: fmt.Sprintf(noDeviceText.in(p.lang), e.Address.Device)})
+			err = p.tellDevice(ctx, &e, noDeviceText)
+		}
+		if err != nil {
+			return err
 		}
 		if err := p.device.AcknowledgeEvents(ctx, e); err != nil {
 			return err
@@ -338,8 +350,22 @@ func (p *Person) news(ctx context.Context) error {
 	return nil
 }
 
+// tellDevice tells that somebody has another device, or one less.
+func (p *Person) tellDevice(ctx context.Context, e *session.Event, t text) error {
+	name := post.NameOf(e.Address.User)
+	a := announced(name, NewsEvent, saying(deviceText(t), nil, name, e.Address.Device)).of(eventID(nil, 0, e), e.At)
+	if err := p.notes.announce(ctx, a); err != nil {
+		return err
+	}
+	p.screen.Show(Event{Kind: NewsEvent, Peer: name, Text: fmt.Sprintf(t.in(p.language()), e.Address.Device)})
+	return nil
+}
+
+// deviceText is a sentence about somebody.
+func deviceText(t text) text { return text{"%s " + t.en, "%s " + t.id} }
+
 // explain shows why messages to someone wait, once for each reason.
-func (p *Person) explain(name string, err error) {
+func (p *Person) explain(ctx context.Context, name string, err error) {
 	var untrusted *session.UntrustedIdentityError
 	var asked *session.DirectoryError
 	var consent *hosting.ConsentRequiredError
@@ -348,13 +374,21 @@ func (p *Person) explain(name string, err error) {
 		p.ask(consent)
 	case !p.isNews(name, err) || err == nil:
 	case errors.As(err, &untrusted):
-		p.noteChange(untrusted.Address, untrusted.Seen)
-	case p.refusal(name, err) != "":
-		p.screen.Show(Event{Kind: HeldEvent, Peer: name, Text: p.refusal(name, err)})
+		p.complain(p.noteChange(ctx, untrusted.Address, untrusted.Seen, time.Now()))
+	case p.refusal(name, err) != nil:
+		p.complain(p.hold(ctx, name, err))
 	case errors.As(err, &asked):
-		p.screen.Show(Event{Kind: WaitsEvent, Peer: name, Text: asked.Err.Error()})
+		p.screen.Show(Event{Kind: WaitsEvent, Peer: name, Text: asked.Err.Error(), Err: err})
 	default:
-		p.screen.Show(Event{Kind: WaitsEvent, Peer: name, Text: err.Error()})
+		p.screen.Show(Event{Kind: WaitsEvent, Peer: name, Text: err.Error(), Err: err})
+	}
+}
+
+// complain shows what keeps something from being noted, where nothing depends on
+// that.
+func (p *Person) complain(err error) {
+	if err != nil {
+		p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
 	}
 }
 
@@ -362,17 +396,33 @@ func (p *Person) explain(name string, err error) {
 func (p *Person) Accept(ctx context.Context, name string) error {
 	changed := p.ChangedKeys(name)
 	if len(changed) == 0 {
-		return errors.New("no other identity key of " + name + " was shown")
+		return plainly("nothing", noKeyText, name)
 	}
 	for a, key := range changed {
 		if err := p.device.AcceptIdentity(ctx, a, key); err != nil {
 			return err
 		}
-		p.mu.Lock()
-		delete(p.changed, a)
-		p.accepted[name] = key
-		p.mu.Unlock()
+		if err := p.settleChange(ctx, a, key); err != nil {
+			return err
+		}
 	}
-	p.settle(name)
-	return nil
+	if err := p.notes.announce(ctx, announced(name, AgreedEvent, saying(acceptedText, nil, name))); err != nil {
+		return err
+	}
+	return p.agreeTo(ctx, name)
+}
+
+// agreeTo settles what was answered by accepting an identity key, before anything is
+// sent: that the account signs with it.
+func (p *Person) agreeTo(ctx context.Context, name string) error {
+	defer p.settle(name)
+	if p.gate == nil {
+		return nil
+	}
+	refused, err := p.standing(ctx, name)
+	var consent *hosting.ConsentRequiredError
+	if err != nil || !errors.As(refused, &consent) || !p.trusts(ctx, consent) {
+		return err
+	}
+	return p.gate.Consent(ctx, p.own, consent.Account, consent.Token, hosting.ByPolicy)
 }

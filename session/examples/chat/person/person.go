@@ -32,6 +32,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
@@ -66,7 +67,7 @@ type Person struct {
 	siblings  string                  // the devices of the owner, as the relay told; of receiveAll alone
 
 	role     Role
-	lang     string // of what has to do with labels: en or id
+	lang     atomic.Pointer[string] // what is said is in it: id or else en
 	passport credentials
 	open     bool       // say to the relay who writes
 	telling  sync.Mutex // held while events of the device are shown
@@ -99,7 +100,7 @@ func (p *Person) catchUp(ctx context.Context) error {
 	var left []*session.Received
 	for r, err := range p.device.Unacknowledged(ctx) {
 		if err != nil {
-			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error()})
+			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
 			continue
 		}
 		left = append(left, r)
@@ -129,7 +130,7 @@ func (p *Person) receiveAll(ctx context.Context) {
 			return
 		}
 		if p.isNews("", err) && !errors.Is(err, post.ErrUnknown) {
-			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error()})
+			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
 		}
 		pause(ctx, retryAfter)
 	}
@@ -293,30 +294,38 @@ func (p *Person) keep(ctx context.Context, mail string, r *session.Received) err
 	if err := p.foretell(ctx, r, x); err != nil {
 		return err
 	}
-	isNew, err := p.notes.saveRead(ctx, x)
-	if err != nil {
-		return err
-	}
-	shown := Event{Kind: ReadEvent, Peer: x.Peer, Mail: mail, Text: b.says(), File: b.attached(), Unaccepted: !r.Accepted, Unlisted: p.unlisted(r)}
+	x.Unaccepted, x.Unlisted = !r.Accepted, p.unlisted(r)
 	if b.Group != "" {
 		circle, err := p.notes.circle(ctx, b.Group)
 		if err != nil {
 			return err
 		}
-		shown.Group, shown.Peer = b.Group, x.From
-		shown.Outsider = !slices.Contains(circle.Members, x.From)
+		x.Outsider = !slices.Contains(circle.Members, x.From)
 	}
-	switch {
-	case !isNew:
-		shown.Kind = AgainEvent
-	case x.Mine:
-		shown.Kind = SyncEvent
+	isNew, err := p.notes.saveRead(ctx, x)
+	if err != nil {
+		return err
 	}
 	if isNew || mail != "" {
-		p.screen.Show(shown)
+		p.screen.Show(x.event(mail, b, isNew))
 	}
 	p.ages()
 	return p.device.Acknowledge(ctx, r)
+}
+
+// event is what is shown of a message that came.
+func (x *note) event(mail string, b *body, isNew bool) Event {
+	e := Event{Kind: ReadEvent, Peer: x.Peer, Mail: mail, Text: b.says(), File: b.attached(), Outsider: x.Outsider, Unaccepted: x.Unaccepted, Unlisted: x.Unlisted}
+	if b.Group != "" {
+		e.Group, e.Peer = b.Group, x.From
+	}
+	switch {
+	case !isNew:
+		e.Kind = AgainEvent
+	case x.Mine:
+		e.Kind = SyncEvent
+	}
+	return e
 }
 
 // foretell shows what is to be known of a message before it is read: whether its
@@ -324,27 +333,21 @@ func (p *Person) keep(ctx context.Context, mail string, r *session.Received) err
 func (p *Person) foretell(ctx context.Context, r *session.Received, x *note) error {
 	for _, e := range r.Events {
 		if e.Kind == session.IdentityChanged {
-			p.noteChange(e.Address, e.Seen)
+			if err := p.noteChange(ctx, e.Address, e.Seen, r.ReceivedAt); err != nil {
+				return err
+			}
 		}
 	}
 	if err := p.notices(ctx, r); err != nil {
 		return err
 	}
-	if err := p.hearTimer(ctx, x.Peer, r.Timer()); err != nil {
+	if err := p.hearTimer(ctx, x.Peer, r.Timer(), r.ReceivedAt); err != nil {
 		return err
 	}
 	if x.Mine { // nothing may be known here yet
 		return p.Greet(ctx, x.Peer)
 	}
 	return p.showLabel(ctx, x.Peer)
-}
-
-// noteChange shows that somebody has another identity key than before.
-func (p *Person) noteChange(a session.Address, key keys.IdentityKey) {
-	p.mu.Lock()
-	p.changed[a] = key
-	p.mu.Unlock()
-	p.screen.Show(Event{Kind: ChangedEvent, Peer: post.NameOf(a.User), Text: Digits(key)})
 }
 
 // isNews reports whether err is another than the last of a name.

@@ -231,7 +231,10 @@ func TestTwoPeople(t *testing.T) {
 	ani.live(t)
 	ani.next(t, ReadyEvent)
 	require.NoError(t, ani.Write(t.Context(), "budi", "one"))
-	require.Equal(t, Event{Kind: WaitsEvent, Peer: "budi", Text: post.ErrUnknown.Error()}, ani.next(t, WaitsEvent))
+	waits := ani.next(t, WaitsEvent)
+	require.Equal(t, "budi", waits.Peer)
+	require.Equal(t, post.ErrUnknown.Error(), waits.Text)
+	require.ErrorIs(t, waits.Err, post.ErrUnknown)
 	require.NoError(t, ani.Write(t.Context(), "budi", "two"))
 	budi.live(t)
 	budi.next(t, ReadyEvent)
@@ -574,7 +577,9 @@ func TestUpkeep(t *testing.T) {
 func TestRejected(t *testing.T) {
 	_, ani, budi := twoPeople(t)
 	budi.arrives(t)
-	require.NoError(t, ani.Write(t.Context(), "budi", strings.Repeat("x", post.MaxEnvelope)))
+	require.ErrorContains(t, ani.Write(t.Context(), "budi", strings.Repeat("x", MaxText+1)), "not sent")
+	large := &note{ID: newID(), At: time.Now(), Peer: "budi", Mine: true, Text: strings.Repeat("x", post.MaxEnvelope)}
+	require.NoError(t, ani.post(t.Context(), large))
 	require.NoError(t, ani.Write(t.Context(), "budi", strings.Repeat("y", MaxText)))
 	left, err := ani.Flush(t.Context())
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package person
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
@@ -45,8 +46,22 @@ func (p *Person) refuse(ctx context.Context, e incoming, cause error) error {
 	case err != nil:
 		return err // and the message comes again
 	}
+	if err := p.tellAsked(ctx, e); err != nil {
+		return err
+	}
 	p.screen.Show(Event{Kind: AskedEvent, Peer: post.NameOf(e.From.User), Mail: e.ID, Text: cause.Error()})
 	return nil
+}
+
+// tellAsked announces that, in a conversation with somebody who is known: anybody
+// can send what cannot be read.
+func (p *Person) tellAsked(ctx context.Context, e incoming) error {
+	id, err := p.device.PeerIdentity(ctx, e.From)
+	if err != nil || id.Accepted.IsZero() {
+		return err
+	}
+	name := post.NameOf(e.From.User)
+	return p.notes.announce(ctx, announced(name, AskedEvent, saying(askedText, nil, name)).of(e.ID, time.Now()))
 }
 
 // resend answers somebody who could not read a message, by the same one in a

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/gembok-e2ee/gembok/session"
@@ -17,17 +16,37 @@ import (
 // and the key of theirs that it is about. On the other side it looks the same if
 // and only if nobody is in between.
 func (p *Person) safetyNumber(ctx context.Context, name string) (*fingerprint.Fingerprint, keys.IdentityKey, error) {
-	id, err := p.device.PeerIdentity(ctx, session.Address{User: post.UserOf(name), Device: 1})
+	id, err := p.firstIdentity(ctx, name)
 	if err != nil {
 		return nil, id.Accepted, err
 	}
 	if id.Accepted.IsZero() {
-		return nil, id.Accepted, errors.New("nothing is known of " + name + " yet")
+		return nil, id.Accepted, plainly("nothing", nothingYetText, name)
 	}
 	f, err := fingerprint.New(
 		fingerprint.Party{ID: fingerprint.StableID(p.me.User), Key: p.device.Identity()},
 		fingerprint.Party{ID: fingerprint.StableID(post.UserOf(name)), Key: id.Accepted}, nil)
 	return f, id.Accepted, err
+}
+
+// SafetyNumber returns the safety number with somebody, as digits and as a code for
+// the other side to scan, and whether it was compared.
+func (p *Person) SafetyNumber(ctx context.Context, name string) (digits string, code []byte, verified bool, err error) {
+	f, key, err := p.safetyNumber(ctx, name)
+	if err != nil {
+		return "", nil, false, err
+	}
+	id, err := p.firstIdentity(ctx, name)
+	return f.String(), f.Bytes(), id.Verified && id.Accepted.Equal(key), err
+}
+
+// firstIdentity returns the identity of the first of somebody's devices.
+func (p *Person) firstIdentity(ctx context.Context, name string) (session.PeerIdentity, error) {
+	a, err := p.firstDevice(ctx, name)
+	if err != nil {
+		return session.PeerIdentity{}, err
+	}
+	return p.device.PeerIdentity(ctx, a)
 }
 
 // Number shows the safety number with somebody, as digits and as a code.
@@ -64,6 +83,9 @@ func (p *Person) Verify(ctx context.Context, name, theirs string) error {
 			return err
 		}
 	}
+	if err := p.notes.announce(ctx, announced(name, VerifiedEvent, saying(verifiedText, nil, name))); err != nil {
+		return err
+	}
 	p.screen.Show(Event{Kind: VerifiedEvent, Peer: name})
 	return nil
 }
@@ -76,7 +98,7 @@ var ErrNumber = errors.New("those are not the 60 digits that the other one sees,
 func compare(f *fingerprint.Fingerprint, theirs string) error {
 	if digits := strings.ReplaceAll(f.String(), " ", ""); len(theirs) == len(digits) {
 		if theirs != digits {
-			return errors.New("the digits differ: somebody may be in between; do not trust this conversation")
+			return plainly("unequal", unequalText)
 		}
 		return nil
 	}
@@ -88,7 +110,7 @@ func compare(f *fingerprint.Fingerprint, theirs string) error {
 	case err != nil:
 		return err
 	case result != fingerprint.Match:
-		return fmt.Errorf("the code does not match (%v): somebody may be in between; do not trust this conversation", result)
+		return plainly("unequal", noMatchText, result)
 	}
 	return nil
 }

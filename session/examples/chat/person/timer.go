@@ -3,7 +3,6 @@ package person
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/keystore"
@@ -27,13 +26,10 @@ func (n notebook) timer(ctx context.Context, name string) (t session.Timer, vers
 	return t, rec[0].Version, json.Unmarshal(rec[0].Value, &t)
 }
 
-func (n notebook) setTimer(ctx context.Context, name string, t session.Timer, version uint64) error {
+// setTimer is the change that stores t.
+func (n notebook) setTimer(name string, t session.Timer, version uint64) (keystore.Change, error) {
 	value, err := json.Marshal(t)
-	if err != nil {
-		return err
-	}
-	_, err = n.store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: n.key(kindTimer, name), Expect: version, Value: value})
-	return err
+	return keystore.Change{Op: keystore.Put, Key: n.key(kindTimer, name), Expect: version, Value: value}, err
 }
 
 // Last has the messages of a conversation last for a time after they were read, 0
@@ -44,15 +40,20 @@ func (p *Person) Last(ctx context.Context, name string, d time.Duration) error {
 		return err
 	}
 	t = session.Timer{Duration: d, Version: t.Version + 1, Sender: p.me.User}
-	if err := p.notes.setTimer(ctx, name, t, version); err != nil {
+	change, err := p.notes.setTimer(name, t, version)
+	if err != nil {
 		return err
 	}
-	p.showTimer(NoticeEvent, name, d)
+	a := announced(name, TimerEvent, lasting(name, d))
+	if err := p.notes.announce(ctx, a, change); err != nil {
+		return err
+	}
+	p.screen.Show(Event{Kind: NoticeEvent, Peer: name, Text: a.Said.in(p.language()).Text})
 	return nil
 }
 
 // hearTimer takes in what a message says of that, if anything.
-func (p *Person) hearTimer(ctx context.Context, name string, said session.Timer) error {
+func (p *Person) hearTimer(ctx context.Context, name string, said session.Timer, at time.Time) error {
 	if said.Duration == 0 && said.Version == 0 {
 		return nil
 	}
@@ -60,21 +61,23 @@ func (p *Person) hearTimer(ctx context.Context, name string, said session.Timer)
 	if err != nil || t.Merge(said) == t {
 		return err
 	}
-	if err := p.notes.setTimer(ctx, name, said, version); err != nil {
+	change, err := p.notes.setTimer(name, said, version)
+	switch {
+	case err != nil:
+		return err
+	case t.Duration == said.Duration:
+		_, err := p.notes.store.Commit(ctx, change)
 		return err
 	}
-	if t.Duration != said.Duration {
-		p.showTimer(TimerEvent, name, said.Duration)
-	}
-	return nil
+	return p.tell(ctx, announced(name, TimerEvent, lasting(name, said.Duration)).at(at), change)
 }
 
-func (p *Person) showTimer(kind, name string, d time.Duration) {
-	text := fmt.Sprintf(keptText.in(p.lang), name)
+// lasting says how long messages last.
+func lasting(name string, d time.Duration) wording {
 	if d > 0 {
-		text = fmt.Sprintf(lastsText.in(p.lang), name, int(d/time.Second))
+		return saying(lastsText, nil, name, int(d/time.Second))
 	}
-	p.screen.Show(Event{Kind: kind, Peer: name, Text: text})
+	return saying(keptText, nil, name)
 }
 
 // ends is when a message that was received is to go, the zero time for never: it is
@@ -91,7 +94,7 @@ func (p *Person) sweepAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		next, err := p.sweep(ctx)
 		if err != nil && ctx.Err() == nil {
-			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error()})
+			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
 			next = time.Now().Add(time.Minute)
 		}
 		var due <-chan time.Time

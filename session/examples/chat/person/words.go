@@ -46,9 +46,17 @@ var (
 		"%s telah melihat pernyataan lain tentang pemegang kunci Anda: orang lain membuatnya, atau itu tidak benar."}
 	untrueText = text{"what the relay shows of who holds the key of %s is not to be believed: %v",
 		"yang ditunjukkan relay tentang pemegang kunci %s tidak dapat dipercaya: %v"}
-	lastsText = text{"what is written with %s disappears %d s after it was read", "yang ditulis bersama %s hilang %d detik setelah dibaca"}
-	keptText  = text{"what is written with %s stays", "yang ditulis bersama %s tetap ada"}
-	goneText  = text{"a message of the chat with %s has disappeared", "satu pesan dalam percakapan dengan %s telah hilang"}
+	agreeText   = text{"Nothing is sent to %s before you say whether you agree to this:", "Tidak ada yang dikirim kepada %s sebelum Anda menyatakan setuju dengan ini:"}
+	changedText = text{"%s has another identity key than before: a new phone, or somebody in between. Nothing is sent until you accept it.",
+		"%s punya kunci identitas lain daripada sebelumnya: ponsel baru, atau ada pihak di antara Anda. Tidak ada yang dikirim sebelum Anda menerimanya."}
+	acceptedText = text{"you accepted the new identity key of %s", "Anda menerima kunci identitas %s yang baru"}
+	membersText  = text{"now in this group: %s", "kini dalam grup ini: %s"}
+	outText      = text{"you are not in this group any more", "Anda tidak lagi dalam grup ini"}
+	askedText    = text{"a message from %s could not be read, and was asked for again", "satu pesan dari %s tidak dapat dibaca, dan diminta lagi"}
+	verifiedText = text{"the safety number with %s is the same on both sides: nobody is in between", "nomor keamanan dengan %s sama di kedua sisi: tidak ada pihak di antaranya"}
+	lastsText    = text{"what is written with %s disappears %d s after it was read", "yang ditulis bersama %s hilang %d detik setelah dibaca"}
+	keptText     = text{"what is written with %s stays", "yang ditulis bersama %s tetap ada"}
+	goneText     = text{"a message of the chat with %s has disappeared", "satu pesan dalam percakapan dengan %s telah hilang"}
 
 	newDeviceText = text{"has a new device, number %d", "punya perangkat baru, nomor %d"}
 	noDeviceText  = text{"has no device %d any more", "tidak lagi punya perangkat %d"}

@@ -1,0 +1,292 @@
+package person
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/keystore"
+	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/hosting"
+)
+
+// What a screen needs that is drawn from state, at any time anew: it is all in the
+// store, but for what a reload cannot lose.
+
+// A Conversation is what a screen shows of one beside its lines.
+type Conversation struct {
+	Name     string   `json:"name"`
+	Kind     string   `json:"kind"` // "person", "business", "service", "group", or "unknown"
+	Label    Label    `json:"label"`
+	Verified bool     `json:"verified"`
+	Changed  bool     `json:"changed"` // somebody in it has another identity key, which is not accepted
+	Key      string   `json:"key"`     // that one, as digits
+	Asks     *Asks    `json:"asks"`    // nothing is sent before it is answered; nil is nothing
+	Declined bool     `json:"declined"`
+	Alarm    string   `json:"alarm"`   // what is wrong with what is said of who holds the keys
+	Timer    int64    `json:"timer"`   // seconds; 0 is for good
+	Members  []string `json:"members"` // of a group
+	Mine     bool     `json:"mine"`    // a group of one's own
+	Waiting  int      `json:"waiting"` // messages that are not sent yet
+	Last     *Line    `json:"last"`    // the newest
+}
+
+// A Label is who holds the keys in a conversation.
+type Label struct {
+	State   string   `json:"state"`
+	Lines   []string `json:"lines"` // canonical sentences
+	Parties []Party  `json:"parties"`
+}
+
+// A Party is who hosts somebody in it.
+type Party struct {
+	Name     string `json:"name"`
+	Domain   string `json:"domain"`
+	Verified bool   `json:"verified"` // it is the owner of that domain
+}
+
+// Asks is a question.
+type Asks struct {
+	Text  string   `json:"text"`
+	Lines []string `json:"lines"`
+}
+
+// kindContact are records of conversations that were begun, before there is anything
+// in them.
+const kindContact = "contact"
+
+// Start begins a conversation with somebody whom the relay knows, and asks who holds
+// their keys.
+func (p *Person) Start(ctx context.Context, name string) error {
+	if !post.ValidName(name) || name == post.NameOf(p.me.User) {
+		return post.ErrName
+	}
+	if _, err := p.relay.Devices(ctx, post.UserOf(name)); err != nil {
+		return err
+	}
+	key := p.notes.about(kindContact, name, "")
+	_, err := p.notes.store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: key, Value: []byte("{}")})
+	if there := (*keystore.ConflictError)(nil); err != nil && !errors.As(err, &there) {
+		return err
+	}
+	return p.askRelay(ctx, name)
+}
+
+// Conversations returns all that there are, those with the newest lines first.
+func (p *Person) Conversations(ctx context.Context) ([]Conversation, error) {
+	all, err := p.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := p.names(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Conversation, 0, len(names))
+	for _, name := range names {
+		c, err := p.converse(ctx, name, all)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	slices.SortStableFunc(out, func(a, b Conversation) int { return cmp.Compare(b.Last.when(), a.Last.when()) })
+	return out, nil
+}
+
+// Conversation returns one.
+func (p *Person) Conversation(ctx context.Context, name string) (Conversation, error) {
+	if !post.ValidName(name) && !ValidGroup(name) {
+		return Conversation{}, post.ErrName
+	}
+	all, err := p.read(ctx)
+	if err != nil {
+		return Conversation{}, err
+	}
+	return p.converse(ctx, name, all)
+}
+
+// names returns with whom, and in which groups, there is a conversation.
+func (p *Person) names(ctx context.Context, all *ledger) ([]string, error) {
+	names := map[string]bool{}
+	for _, x := range slices.Concat(all.sent, all.waits) {
+		names[x.Peer] = !x.Again || names[x.Peer]
+	}
+	for _, kind := range []string{kindGroup, kindContact} {
+		for rec, err := range p.notes.store.List(ctx, p.notes.scope, kind, "") {
+			if err != nil {
+				return nil, err
+			}
+			names[cmp.Or(rec.Key.Name, rec.Key.Owner)] = true
+		}
+	}
+	delete(names, post.NameOf(p.me.User))
+	var out []string
+	for name, there := range names {
+		if there {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// converse returns a conversation.
+func (p *Person) converse(ctx context.Context, name string, all *ledger) (Conversation, error) {
+	c := Conversation{Name: name, Kind: "group", Label: Label{Lines: []string{}, Parties: []Party{}}, Members: []string{}}
+	circle, err := p.notes.circle(ctx, name)
+	if err != nil {
+		return c, err
+	}
+	c.Members = append(c.Members, circle.Members...)
+	c.Mine = ownerOf(name) == post.NameOf(p.me.User)
+	timer, _, err := p.notes.timer(ctx, name)
+	if err != nil {
+		return c, err
+	}
+	c.Timer = int64(timer.Duration / time.Second)
+	for _, x := range all.waits {
+		if x.Peer == name && x.says() {
+			c.Waiting++
+		}
+	}
+	if lines := p.lines(name, c.Members, all); len(lines) > 0 {
+		c.Last = &lines[len(lines)-1]
+	}
+	readers, err := p.readers(ctx, &note{Peer: name})
+	if err != nil { // a group that one is not in
+		readers = nil
+	}
+	if !ValidGroup(name) {
+		if err := p.about(ctx, name, &c); err != nil {
+			return c, err
+		}
+	}
+	return c, p.stands(ctx, readers, &c)
+}
+
+// about fills in what is known of somebody.
+func (p *Person) about(ctx context.Context, name string, c *Conversation) error {
+	c.Kind = "unknown"
+	id, err := p.firstIdentity(ctx, name)
+	if err != nil || p.gate == nil {
+		return err
+	}
+	c.Verified = id.Verified
+	m, err := p.gate.Manifest(ctx, p.own, post.UserOf(name))
+	if err == nil && m != nil {
+		c.Kind = kindNames[m.Kind]
+	}
+	return err
+}
+
+var kindNames = map[hosting.Kind]string{hosting.KindPerson: "person", hosting.KindBusiness: "business", hosting.KindService: "service"}
+
+// firstDevice returns the first of somebody's devices that is not gone.
+func (p *Person) firstDevice(ctx context.Context, name string) (session.Address, error) {
+	a := session.Address{User: post.UserOf(name), Device: 1}
+	if p.own == nil {
+		return a, nil
+	}
+	peer, err := p.own.Peer(ctx, a.User)
+	if err != nil {
+		return a, err
+	}
+	if i := slices.IndexFunc(peer.Devices, func(d session.PeerDevice) bool { return d.Stale.IsZero() }); i >= 0 {
+		a.Device = peer.Devices[i].Device
+	}
+	return a, nil
+}
+
+// stands fills in what stands in the way of a message to readers, and who holds
+// their keys.
+func (p *Person) stands(ctx context.Context, readers []string, c *Conversation) error {
+	changed := p.ChangedKeys(readers...)
+	var all []string
+	for a, key := range changed {
+		all = append(all, post.NameOf(a.User)+" "+Digits(key))
+	}
+	slices.Sort(all)
+	if c.Changed = len(all) > 0; c.Changed {
+		_, c.Key, _ = strings.Cut(all[0], " ")
+	}
+	if p.gate == nil || len(readers) == 0 {
+		return nil
+	}
+	l, err := p.gate.Label(ctx, p.own, usersOf(readers)...)
+	if err != nil {
+		return err
+	}
+	c.Label.State, c.Label.Lines = string(l.State), append(c.Label.Lines, l.Lines(p.language())...)
+	for _, party := range l.Parties {
+		c.Label.Parties = append(c.Label.Parties, Party{party.Name, party.Domain, party.Known})
+	}
+	if err := p.asksOf(ctx, readers, c); err != nil {
+		return err
+	}
+	return p.alarms(ctx, readers, c)
+}
+
+// asksOf fills in what is asked, or was declined. What is asked only because the
+// account signs with another key is not, while that identity key is not accepted:
+// with it, it is answered.
+func (p *Person) asksOf(ctx context.Context, readers []string, c *Conversation) error {
+	questions, err := p.questionsAbout(ctx, readers...)
+	if err != nil {
+		return err
+	}
+	var names, lines []string
+	for _, name := range readers {
+		q, asked := questions[name]
+		switch {
+		case !asked:
+			continue
+		case q.declined:
+			c.Declined = true
+			continue
+		case len(p.ChangedKeys(name)) > 0 && q.Diff.KeyChanged && len(q.Diff.Wider.Lines(p.language())) == 0:
+			continue
+		}
+		names = append(names, name)
+		for _, line := range q.lines(p.language()) {
+			if len(readers) > 1 {
+				line = name + ": " + line
+			}
+			lines = append(lines, line)
+		}
+	}
+	if len(names) > 0 && !c.Declined {
+		c.Asks = &Asks{Text: fmt.Sprintf(agreeText.in(p.language()), strings.Join(names, ", ")), Lines: lines}
+	}
+	return nil
+}
+
+// alarms fills in what is wrong with what is said of who holds the keys.
+func (p *Person) alarms(ctx context.Context, readers []string, c *Conversation) error {
+	for _, name := range readers {
+		refused, err := p.standing(ctx, name)
+		if err != nil {
+			return err
+		}
+		stored, _, err := p.notes.alarm(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case errors.Is(refused, hosting.ErrLabelMismatch):
+			c.Alarm = fmt.Sprintf(contradictText.in(p.language()), name)
+		case stored != nil:
+			c.Alarm = stored.Said.in(p.language()).Text
+		case errors.Is(refused, hosting.ErrLabelStale):
+			c.Alarm = fmt.Sprintf(awaitedText.in(p.language()), name)
+		default:
+			continue
+		}
+		return nil
+	}
+	return nil
+}
