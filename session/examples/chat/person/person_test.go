@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,7 +80,8 @@ const tooLong = 30 * time.Second
 type testRelay struct {
 	*relay.Relay
 	*Client
-	sees func(what string) // nil: nobody looks
+	sees  func(what string) // nil: nobody looks
+	serve atomic.Value      // the handler, of a relay that may start anew while people wait
 }
 
 func newTestRelay(*testing.T) *testRelay {
@@ -96,10 +98,11 @@ func (r *testRelay) forgets() {
 			r.sees(what)
 		}
 	})
+	r.serve.Store(r.Relay.Handler())
 }
 
 func (r *testRelay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.Relay.Handler().ServeHTTP(w, req)
+	r.serve.Load().(http.Handler).ServeHTTP(w, req)
 }
 
 // direct is the way to a relay in this process.
