@@ -52,7 +52,7 @@ async function attempt(work) {
     forgive();
     return true;
   } catch (err) {
-    fail(err);
+    if (err?.code !== "asks") fail(err); // the question itself is shown
     return false;
   } finally {
     refresh();
@@ -122,14 +122,23 @@ function happened(e) {
       show($("gone"), false);
       break;
     case "trouble":
-      write($("gone"), e.text || say("gone"));
-      show($("gone"), true);
+    case "waits":
+      trouble(e);
+      break;
+    case "notice":
+      tell(e.text);
       break;
     case "removed":
       show($("removed"), true);
       break;
   }
   refresh();
+}
+
+// trouble says what is in the way. A relay that is gone may come back.
+function trouble(e) {
+  if (e.code === "gone") show($("gone"), true);
+  else if (e.text) fail(e.peer ? `${visible(e.peer)}: ${e.text}` : e.text);
 }
 
 // What the start form and the address of the page can say of an account.
@@ -174,8 +183,9 @@ function address(who) {
 }
 
 // open opens an account. Until it is there, a link or an offer may wait for
-// somebody else.
+// somebody else. The page before this one may not have given the account back yet.
 let opening = 0;
+const patience = 10; // tries, a tenth of a second apart
 
 async function open(who) {
   const turn = ++opening;
@@ -185,10 +195,21 @@ async function open(who) {
   screen("opening");
   address(who);
   try {
-    const me = await app.api.open(who, (e) => turn === opening && happened(e));
+    const me = await opened(who, (e) => turn === opening && happened(e));
     if (turn === opening) enter({ ...who, ...me, role: me.role === "hosted" ? "provider" : me.role || who.role });
   } catch (err) {
     if (turn === opening) refused(who, err);
+  }
+}
+
+async function opened(who, onEvent) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await app.api.open(who, onEvent);
+    } catch (err) {
+      if (err?.code !== "second" || tries === patience) throw err;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 

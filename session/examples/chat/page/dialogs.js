@@ -1,6 +1,7 @@
 // The dialogs: what is asked, compared, downloaded or handed over.
 
 import { $, blobURL, fileName, progress, set, show, write } from "./dom.js";
+import { titleOf } from "./list.js";
 import { parties, texts } from "./talk.js";
 import { say } from "./words.js";
 
@@ -67,13 +68,13 @@ async function begun(app, name) {
 async function gathered(app) {
   const name = $("group-name").value.trim();
   await app.api.group(name, $("group-members").value.split(/[\s,;]+/).filter(Boolean));
-  app.openTalk(name);
+  app.openTalk(`${app.me.name}/${name}`);
 }
 
 // openGroup asks who is in a group that there is.
 export function openGroup(app, c) {
   ask("group");
-  $("group-name").value = c.name;
+  $("group-name").value = titleOf(c);
   $("group-members").value = (c.members ?? []).filter((m) => m !== app.me.name).join(" ");
   $("group-members").focus();
 }
@@ -161,7 +162,7 @@ export function consider(app, c, again = false) {
   if (!question) put = "";
   if (!question || (!again && (put === now || c.declined)) || document.querySelector("dialog[open]")) return;
   put = now;
-  write($("consent-title"), say("consentTitle", { name: c.name }));
+  write($("consent-title"), say("consentTitle", { name: titleOf(c) }));
   write($("consent-text"), question.text);
   write($("consent-error"), "");
   texts($("consent-lines"), question.lines ?? [], "consent-line");
@@ -219,7 +220,7 @@ async function compare(app) {
     result("match", say("numberMatch"));
     show($("number-verified"), true);
   } catch (err) {
-    result(err?.code === "differs" ? "differs" : "error", app.plain(err));
+    result(err?.code === "unequal" ? "differs" : "error", app.plain(err));
   }
   app.refresh();
 }

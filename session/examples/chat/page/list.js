@@ -8,10 +8,17 @@ let seen = new Map();
 let whose = null;
 let fresh = new Set();
 
-export function kindWord(kind) {
+function kindWord(kind) {
   const key = `kind${kind.charAt(0).toUpperCase()}${kind.slice(1)}`;
   return say(known(key) ? key : "kindUnknown");
 }
+
+// A group is named by its owner and what that one calls it: OWNER/NAME.
+export const titleOf = (c) => (c.kind === "group" ? c.name.slice(c.name.indexOf("/") + 1) : c.name);
+const ownerOf = (c) => c.name.slice(0, Math.max(0, c.name.indexOf("/")));
+
+// kindOf says what a conversation is, of a group of somebody else's whose.
+export const kindOf = (c) => (c.kind === "group" && !c.mine && ownerOf(c) ? say("kindGroupOf", { name: ownerOf(c) }) : kindWord(c.kind));
 
 export function time(at) {
   const then = new Date(at);
@@ -39,13 +46,13 @@ function notice(app, c) {
   if (c.name === app.open) fresh.delete(c.name);
   else if (c.last && c.last.id !== before && !c.last.mine) {
     fresh.add(c.name);
-    write($("said"), say("saidElsewhere", { name: c.name }));
+    write($("said"), say("saidElsewhere", { name: titleOf(c) }));
   }
 }
 
 function make(app, c) {
   const button = el("button", { type: "button", "data-testid": `conversation-${c.name}`, "data-name": c.name, click: () => app.openTalk(c.name) });
-  const row = el("span", { class: "row between" }, named(c.name, { class: "who" }), el("time", { class: "when" }));
+  const row = el("span", { class: "row between" }, named(titleOf(c), { class: "who" }), el("time", { class: "when" }));
   button.append(row, el("span", { class: "kind" }), el("bdi", { class: "last", dir: "auto" }), el("span", { class: "flags" }));
   return el("li", {}, button);
 }
@@ -67,7 +74,7 @@ function update(app, button, c) {
     "data-kind": c.kind, "data-label": c.label?.state ?? "", "data-flags": on.join(" "),
     "aria-current": c.name === app.open ? "true" : null,
   });
-  write(button.querySelector(".kind"), kindWord(c.kind));
+  write(button.querySelector(".kind"), kindOf(c));
   write(button.querySelector(".when"), c.last ? time(c.last.at) : "");
   write(button.querySelector(".last"), c.last ? snippet(c.last) : "");
   write(button.querySelector(".flags"), words.join(" · "));

@@ -2,7 +2,7 @@
 
 import { consider, openGroup, openNumber } from "./dialogs.js";
 import { $, blobURL, el, fileName, keyed, named, progress, set, show, visible, write } from "./dom.js";
-import { kindWord, time } from "./list.js";
+import { kindOf, time, titleOf } from "./list.js";
 import { known, say } from "./words.js";
 
 const timers = [0, 5, 60, 3600, 86400];
@@ -34,7 +34,7 @@ export function setUpTalk(of) {
   click("attach", () => $("attach-input").click());
   click("earlier", earlier);
   $("attach-input").addEventListener("change", attach);
-  $("timer").addEventListener("change", () => app.attempt(() => app.api.timer(app.open, Number($("timer").value))));
+  $("timer").addEventListener("change", lasts);
   $("compose").addEventListener("submit", send);
   $("composer").addEventListener("input", () => drafts.set(place(app), $("composer").value));
   $("composer").addEventListener("keydown", (e) => {
@@ -54,6 +54,7 @@ export function drawTalk(of, opened = false) {
   show($("open"), Boolean(c));
   if (opened) leavePlace();
   set($("talk"), { "data-name": c ? c.name : "" });
+  if (!c && !opened) set(document.body, { "data-view": "list" });
   if (!c) return;
   const low = atEnd();
   head(c);
@@ -86,9 +87,9 @@ function arrive(c) {
 const blocked = (c) => (c.declined ? "declined" : c.asks ? "asks" : "");
 
 function head(c) {
-  if ($("peer").dataset.name !== c.name) $("peer").replaceChildren(named(c.name));
+  if ($("peer").dataset.name !== c.name) $("peer").replaceChildren(named(titleOf(c)));
   set($("peer"), { "data-name": c.name });
-  write($("kind"), kindWord(c.kind));
+  write($("kind"), kindOf(c));
   set($("kind"), { "data-kind": c.kind });
   show($("verified"), Boolean(c.verified));
   show($("number-open"), c.kind !== "group");
@@ -121,7 +122,7 @@ function members(c) {
   const expel = (m) => c.mine && m !== app.me.name;
   const make = (m) => {
     const node = el("li", { "data-testid": `member-${m}` }, named(m));
-    if (expel(m)) node.append(" ", el("button", { type: "button", class: "small", "data-testid": `expel-${m}`, click: () => app.attempt(() => app.api.expel(app.open, m)) }, "×"));
+    if (expel(m)) node.append(" ", el("button", { type: "button", class: "small", "data-testid": `expel-${m}`, click: () => app.attempt(() => app.api.expel(titleOf(app.current()), m)) }, "×"));
     return node;
   };
   const update = (node, m) => expel(m) && set(node.lastChild, { "aria-label": say("expel", { name: m }) });
@@ -135,11 +136,19 @@ function timer(seconds) {
   if (document.activeElement !== $("timer") || drawn === "") $("timer").value = String(seconds);
 }
 
+async function lasts() {
+  const done = await app.attempt(() => app.api.timer(app.open, Number($("timer").value)));
+  if (!done) $("timer").value = String(app.current()?.timer ?? 0);
+}
+
 function alarms(c) {
   write($("alarm-text"), c.alarm ? (known(`alarm.${c.alarm}`) ? say(`alarm.${c.alarm}`) : c.alarm) : "");
   show($("alarm"), Boolean(c.alarm));
-  write($("identity-title"), c.changed ? say("identityTitle", { name: c.name }) : "");
-  write($("identity-text"), c.changed ? say("identityText", { name: c.name }) : "");
+  const group = c.kind === "group";
+  write($("identity-title"), c.changed ? say(group ? "identityGroupTitle" : "identityTitle", { name: titleOf(c) }) : "");
+  write($("identity-text"), c.changed ? say(group ? "identityGroupText" : "identityText", { name: titleOf(c) }) : "");
+  show($("identity-number"), !group);
+  show($("identity-accept"), !group);
   digits($("identity-key"), c.changed ? c.key : null);
   show($("identity-banner"), Boolean(c.changed));
 }
@@ -160,7 +169,7 @@ const atEnd = () => $("log").scrollHeight - $("log").scrollTop - $("log").client
 function history(c, low) {
   const lines = app.lines;
   const from = Math.max(0, lines.length - limit);
-  set($("log"), { "aria-label": say("log", { name: c.name }) });
+  set($("log"), { "aria-label": say("log", { name: titleOf(c) }) });
   show($("earlier"), from > 0);
   show($("log-empty"), lines.length === 0);
   if (drawn === "") heard = new Set(lines.map((l) => l.id));

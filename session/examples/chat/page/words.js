@@ -60,6 +60,7 @@ const table = {
   kindBusiness: ["business", "bisnis"],
   kindService: ["service", "layanan"],
   kindGroup: ["group", "grup"],
+  kindGroupOf: ["group of {name}", "grup milik {name}"],
   kindUnknown: ["kind not known", "jenis tidak diketahui"],
 
   talk: ["Conversation", "Percakapan"],
@@ -98,6 +99,11 @@ const table = {
     "Kunci yang ditunjukkan relay tidak termasuk kunci yang dinyatakan. Tidak ada yang dikirim ke kunci itu.",
   ],
   identityTitle: ["{name} has another identity key than before", "Kunci identitas {name} berbeda dari sebelumnya"],
+  identityGroupTitle: ["Somebody in {name} has another identity key than before", "Kunci identitas seseorang dalam {name} berbeda dari sebelumnya"],
+  identityGroupText: [
+    "That is a new phone, or somebody in between. Nothing is sent to the group until you accept the new key, in the conversation with that person.",
+    "Itu ponsel baru, atau ada orang di tengah. Tidak ada yang dikirim ke grup sebelum Anda menerima kunci baru itu, dalam percakapan dengan orang tersebut.",
+  ],
   identityText: [
     "That is a new phone, or somebody in between. Ask {name} in another way. Nothing is sent until you accept the new key.",
     "Itu ponsel baru, atau ada orang di tengah. Tanyakan kepada {name} lewat jalan lain. Tidak ada yang dikirim sebelum Anda menerima kunci baru.",
