@@ -64,7 +64,7 @@ func local(address string) bool {
 	case "data", "blob", "about":
 		return true
 	case "http", "ws":
-		return slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, u.Hostname())
+		return slices.Contains([]string{"127.0.0.1", "localhost", "::1"}, u.Hostname()) || strings.HasSuffix(u.Hostname(), ".localhost")
 	}
 	return false
 }

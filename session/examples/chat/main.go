@@ -37,6 +37,7 @@
 //
 // The same programs are there to chat with:
 //
+//	go run ./session/examples/chat web
 //	go run ./session/examples/chat serve
 //	go run ./session/examples/chat -as ani -store ~/ani.store
 //	go run ./session/examples/chat -as ani -device 2 -store ~/ani-2.store
@@ -44,11 +45,16 @@
 //	go run ./session/examples/chat -as toko -store ~/toko.store -business
 //	go run ./session/examples/chat -as toko -store ~/awan.store -device 2 -provider "PT Awan" -domain awan.example
 //
+// The first is for browsers: it builds the program of a page, in which gembok runs, and
+// serves it and a relay on this machine. The others are for terminals.
+//
 // To read it, begin at person/outbox.go: package person is the app, without its screen,
 // package relay the server, and package post what passes between them. Here are the
 // screen, terminal.go, and what is typed, commands.go; transport.go is the way to the
 // relay, serve.go the relay alone, official.go the official library as a Device; demo.go,
-// scenes.go, hostscenes.go, actor.go, parcel.go and script.go are the play.
+// scenes.go, hostscenes.go, actor.go, parcel.go and script.go are the play. Of the
+// browser's are web.go, package web, which serves it, package indexeddb, a store, and
+// page, the page itself and its program.
 package main
 
 import (
@@ -91,16 +97,14 @@ type options struct {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == "serve" {
-		f := flag.NewFlagSet("chat serve", flag.ContinueOnError)
-		addr := f.String("addr", "127.0.0.1:8080", "where to listen")
-		if f.Parse(args[1:]) != nil || f.NArg() > 0 {
-			return errUsage
-		}
-		return serve(ctx, os.Stdout, *addr)
+	switch {
+	case len(args) > 0 && args[0] == "serve":
+		return runServe(ctx, os.Stdout, args[1:])
+	case len(args) > 0 && args[0] == "web":
+		return runWeb(ctx, os.Stdout, args[1:])
 	}
 	var o options
-	f := flag.NewFlagSet("chat [serve]", flag.ContinueOnError)
+	f := flag.NewFlagSet("chat [serve | web]", flag.ContinueOnError)
 	f.StringVar(&o.as, "as", "", "chat as this person")
 	f.UintVar(&o.device, "device", 1, "which of the person's devices this is; further ones are linked to the first")
 	f.StringVar(&o.relay, "relay", "http://127.0.0.1:8080", "where the relay is")

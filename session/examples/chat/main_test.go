@@ -205,7 +205,7 @@ func TestFlagsRole(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	for _, args := range [][]string{{"-bad"}, {"more"}, {"-peer", "other"}, {"serve", "-bad"}, {"serve", "more"}} {
+	for _, args := range [][]string{{"-bad"}, {"more"}, {"-peer", "other"}, {"serve", "-bad"}, {"serve", "more"}, {"web", "-bad"}, {"web", "more"}, {"web", "-lang", "de"}} {
 		require.ErrorIs(t, run(t.Context(), args), errUsage, args)
 	}
 	require.ErrorIs(t, run(t.Context(), []string{"-as", "a b"}), post.ErrName)
@@ -213,4 +213,6 @@ func TestRun(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"-as", "a"}), "-store")
 	require.Error(t, run(t.Context(), []string{"-as", "a", "-store", t.TempDir()}))
 	require.Error(t, run(t.Context(), []string{"serve", "-addr", "256.0.0.1:1"}))
+	require.Error(t, run(t.Context(), []string{"web", "-addr", "256.0.0.1:1"}))
+	require.ErrorContains(t, run(t.Context(), []string{"web", "-addr", ":0"}), "-addr wants an address of this machine alone")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -299,4 +300,33 @@ func TestKilledAtRandom(t *testing.T) {
 	require.Equal(t, slices.Compact(slices.Clone(read)), read, "saved twice")
 	require.NotEmpty(t, read)
 	t.Logf("%d messages, %d shown", len(read), len(shown))
+}
+
+// A browser gets the page and the relay at the address that is printed.
+func TestWeb(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles a program for another platform")
+	}
+	folders := func() []string {
+		found, err := filepath.Glob(filepath.Join(os.TempDir(), "gembok-chat-*"))
+		require.NoError(t, err)
+		return found
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	p := startProgram(t, "web", "-lang", "id")
+	p.sees(t, `^chat\.wasm has [0-9.]+ MB, [0-9.]+ MB compressed$`)
+	url := p.sees(t, `^chat at (http://127\.0\.0\.1:[0-9]+/)\?lang=id;`)[1]
+	p.sees(t, `^    http://ani\.localhost:[0-9]+/\?as=ani&lang=id$`)
+	for path, kind := range map[string]string{"": "text/html", "chat.js": "text/javascript", "chat.wasm": "application/wasm", "wasm_exec.js": "text/javascript", "relay/keys/x": "text/plain"} {
+		res, err := http.Get(url + path)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, 200, res.StatusCode)
+		require.Contains(t, res.Header.Get("Content-Type"), kind)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	require.Len(t, folders(), 1)
+	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
+	p.ends(t)
+	require.Empty(t, folders(), "nothing is left behind")
 }

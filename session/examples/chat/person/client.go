@@ -13,7 +13,7 @@ import (
 )
 
 // errNonsense is an answer of the relay that is none.
-var errNonsense = fmt.Errorf("%w: its answer makes no sense", post.ErrGone)
+var errNonsense = post.ErrNonsense
 
 // A Request is one to the relay.
 type Request struct {
@@ -160,7 +160,10 @@ func (c *Client) request(ctx context.Context, r *Request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, post.MaxWait+10*time.Second)
 	defer cancel()
 	status, answer, err := c.transport.Do(ctx, r)
-	if err != nil {
+	switch {
+	case errors.Is(err, post.ErrNonsense):
+		return nil, post.ErrNonsense
+	case err != nil:
 		return nil, post.ErrGone
 	}
 	return answer, post.Failure(status)

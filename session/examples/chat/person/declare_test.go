@@ -108,6 +108,9 @@ func TestRole(t *testing.T) {
 	again, err := notes.role(t.Context(), Role{})
 	require.NoError(t, err)
 	require.Equal(t, first, again)
+	for want, r := range map[string]Role{"person": {}, "business": Business(), "provider": Hosted("PT Awan", "awan.example")} {
+		require.Equal(t, want, (&Person{role: r}).Role())
+	}
 }
 
 // manifestOf makes a manifest of one device, under the key of the account.

@@ -12,6 +12,17 @@ import (
 // Me is the address of this device.
 func (p *Person) Me() session.Address { return p.me }
 
+// Role names what this device is: "person", "business", or "provider", which operates it.
+func (p *Person) Role() string {
+	switch {
+	case p.role.hosted():
+		return "provider"
+	case p.role.business():
+		return "business"
+	}
+	return "person"
+}
+
 // Identity is the identity key of this device.
 func (p *Person) Identity() keys.IdentityKey { return p.device.Identity() }
 

@@ -19,6 +19,8 @@ var (
 var (
 	// ErrGone is that there was no answer, or none that is one. Try again later.
 	ErrGone = errors.New("the relay cannot be reached")
+	// ErrNonsense is that what answered is no relay.
+	ErrNonsense = fmt.Errorf("%w: its answer makes no sense", ErrGone)
 	// ErrRejected is that the relay does not want a request, and never will.
 	ErrRejected = errors.New("the relay rejects it")
 	// ErrDiffers is that the relay knows more by now.

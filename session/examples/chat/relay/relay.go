@@ -163,7 +163,8 @@ func anonymous(f func(*http.Request) ([]byte, error)) http.HandlerFunc {
 		case err != nil:
 			http.Error(w, err.Error(), post.Status(err))
 		default:
-			_, _ = w.Write(body) // a reader that is gone asks again
+			w.Header().Set("Content-Length", strconv.Itoa(len(body))) // by which a page shows how much is to come
+			_, _ = w.Write(body)                                      // a reader that is gone asks again
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,14 +38,10 @@ func (l *Log) Sees(what string) {
 }
 
 // after returns the lines that came after the first n ones, as far as they are kept,
-// how many there were of all, and what is closed when there are more. When there were
-// never that many, the reader knows another log, and all lines are new.
+// how many there were of all, and what is closed when there are more.
 func (l *Log) after(n int) (lines []string, count int, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n < 0 || n > l.count {
-		n = 0
-	}
 	if l.more == nil {
 		l.more = make(chan struct{})
 	}
@@ -54,8 +49,7 @@ func (l *Log) after(n int) (lines []string, count int, more <-chan struct{}) {
 }
 
 // ServeHTTP answers with server-sent events, one a line, from the first that is kept,
-// until the request ends. Each has its number as its ID, so that a browser that lost the
-// connection gets those that it missed.
+// until the request ends.
 func (l *Log) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodGet {
 		w.Header().Set("Allow", "GET")
@@ -65,11 +59,10 @@ func (l *Log) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	out := http.NewResponseController(w)
 	_ = out.SetWriteDeadline(time.Time{}) // this lasts; a server that cannot have it so ends it early
 	w.Header().Set("Content-Type", "text/event-stream")
-	n, _ := strconv.Atoi(req.Header.Get("Last-Event-ID"))
-	for {
+	for n := 0; ; {
 		lines, count, more := l.after(n)
-		for i, line := range lines {
-			fmt.Fprintf(w, "id: %d\ndata: %s\n\n", count-len(lines)+i+1, line)
+		for _, line := range lines {
+			fmt.Fprintf(w, "data: %s\n\n", line)
 		}
 		if n = count; out.Flush() != nil {
 			return

@@ -45,13 +45,15 @@ func Handler(dir string, relay http.Handler, sees *Log) http.Handler {
 	})
 }
 
-// IsLoopback reports whether a host, with or without a port, can be no other machine.
+// IsLoopback reports whether a host, with or without a port, can be no other machine for
+// a browser. A browser has few connections to a host, so that everybody who chats in one
+// may have a host of their own, such as ani.localhost (RFC 6761, Section 6.3).
 func IsLoopback(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
 	}
-	if host == "localhost" {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)

@@ -1,0 +1,32 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"syscall/js"
+	"time"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
+)
+
+// A screen is a function of the page that is called with each event.
+type screen struct{ onEvent js.Value }
+
+func (s screen) Show(e person.Event) { call(s.onEvent, toJS(e)) }
+
+// frame is how long a browser needs between what it shows.
+const frame = time.Second / 60
+
+// progress returns what calls a function of the page with how much is done of how much.
+// From time to time it waits, so that the page can show it: nothing is drawn while a
+// program runs.
+func progress(f js.Value) func(done, total int64) {
+	var shown time.Time
+	return func(done, total int64) {
+		call(f, float64(done), float64(total))
+		if time.Since(shown) > 4*frame {
+			time.Sleep(time.Millisecond)
+			shown = time.Now()
+		}
+	}
+}
