@@ -107,6 +107,7 @@ func TestIndexedDB(t *testing.T) {
 		{"unavailable", unavailable},
 		{"made by others", madeByOthers},
 		{"full", full},
+		{"cleared", cleared},
 		{"page ends", pageEnds},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, b, h) })
@@ -130,10 +131,11 @@ func contract(t *testing.T, b *browser.Browser, h http.Handler) {
 	t.Log("in the browser:\n", strings.Join(took, "\n"))
 }
 
-// What a Commit takes is reported, not asserted.
+// What the store takes is reported, not asserted.
 func figures(t *testing.T, b *browser.Browser, h http.Handler) {
-	lines := ended(t, b.Open(t, with(origin(t, h), "-test.run=^$", "-test.bench=.", "-test.benchtime=20x")), time.Minute)
-	t.Log("in the browser:\n", strings.Join(lines, "\n"))
+	for _, l := range beginning("took", ended(t, b.Open(t, doing(origin(t, h), "measure")), time.Minute)) {
+		t.Log(l)
+	}
 }
 
 // A second page is refused at once; whatever became of the first one, the store
@@ -211,6 +213,17 @@ func full(t *testing.T, b *browser.Browser, h http.Handler) {
 	ended(t, p, time.Minute)
 	t.Log(says(t, p, "after"))
 	says(t, p, "deleted")
+}
+
+// A person may have the browser clear what a page has stored, while it commits.
+func cleared(t *testing.T, b *browser.Browser, h http.Handler) {
+	at := origin(t, h)
+	p := b.Open(t, doing(at, "clear"))
+	says(t, p, "made")
+	browser.Call(p, storage.ClearDataForOrigin, storage.ClearDataForOriginParams{Origin: at, StorageTypes: "indexeddb"})
+	ended(t, p, time.Minute)
+	t.Log(says(t, p, "told"))
+	require.Equal(t, "generation 0", says(t, p, "generation"))
 }
 
 // However a page ends while it commits, what was said to be made is there, and

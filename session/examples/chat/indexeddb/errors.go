@@ -15,6 +15,8 @@ import (
 // it refuses, as in some private windows, or it has closed the database.
 var ErrUnavailable = errors.New("indexeddb: not available")
 
+var errGone = fmt.Errorf("%w: the browser has closed the database", ErrUnavailable)
+
 // A browserError is the name of an exception. What else an exception says may
 // hold what nobody is to see.
 type browserError string

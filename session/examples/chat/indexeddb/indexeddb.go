@@ -39,11 +39,12 @@ import (
 // A Store is a [keystore.Store] in a database, which Open makes. It may be used
 // from several goroutines. The zero Store is closed.
 type Store struct {
-	use    sync.RWMutex // held for reading by what uses db, for writing by Close
-	opened bool         // and not closed
-	gone   bool         // the browser has closed db
-	db     js.Value     // an IDBDatabase
-	lost   js.Func      // handles the events by which db is lost
+	use    sync.RWMutex  // held for reading by what uses db, for writing by Close
+	opened bool          // and not closed
+	gone   bool          // db was given up before Close
+	db     js.Value      // an IDBDatabase
+	lost   js.Func       // handles the events by which db is lost
+	cut    chan struct{} // closed when the browser has closed db
 	unlock func()
 
 	fault func() error // nil; tests put one that is asked before each step
@@ -167,7 +168,7 @@ func (s *Store) usable(ctx context.Context) error {
 		return err
 	}
 	if s.gone {
-		return fmt.Errorf("%w: the browser has closed the database", ErrUnavailable)
+		return errGone
 	}
 	return nil
 }

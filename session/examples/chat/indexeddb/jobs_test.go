@@ -18,9 +18,11 @@ import (
 // takes more pages than one, or a browser that does something to the page. Each
 // writes lines to the console.
 var jobs = map[string]func() error{
-	"open":   openJob,
-	"commit": commitJob,
-	"fill":   fillJob,
+	"open":    openJob,
+	"commit":  commitJob,
+	"fill":    fillJob,
+	"clear":   clearJob,
+	"measure": measureJob,
 }
 
 const jobDatabase = "job"
@@ -108,6 +110,34 @@ func whole(s keystore.Store, n uint64) error {
 		}
 	}
 	return nil
+}
+
+// clearJob commits until the browser takes the database away, after which the
+// store that was open has nothing to give, and the next is a new one.
+func clearJob() error {
+	s, err := indexeddb.Open(ctx, jobDatabase)
+	if err != nil {
+		return err
+	}
+	var v uint64
+	for v, err = s.Commit(ctx, put(key("a"), v, "v")); err == nil; v, err = s.Commit(ctx, put(key("a"), v, "v")) {
+		fmt.Println("made", v)
+	}
+	fmt.Println("told:", err)
+	for !errors.Is(err, indexeddb.ErrUnavailable) { // soon
+		if _, err = s.Load(ctx, key("a")); err == nil {
+			return errors.New("there is something")
+		}
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	if s, err = indexeddb.Open(ctx, jobDatabase); err != nil {
+		return err
+	}
+	g, err := s.Generation(ctx)
+	fmt.Println("generation", g)
+	return err
 }
 
 // fillJob commits until there is no room. What did not fit has changed nothing,

@@ -102,7 +102,7 @@ func (l *listing) take(keys, values js.Value) (records []keystore.Record, err er
 	n := keys.Length()
 	l.done = n < pageSize
 	for i := range n {
-		l.last = toGo(uint8Array().New(keys.Index(i)))
+		l.last = toGo(uint8Array.New(keys.Index(i)))
 		k, ok := parseKey(l.last)
 		if !ok {
 			return records, errForm

@@ -36,7 +36,7 @@ func Open(ctx context.Context, name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{opened: true, db: db, unlock: unlock}
+	s := &Store{opened: true, db: db, cut: make(chan struct{}), unlock: unlock}
 	s.watch()
 	if err := s.check(ctx); err != nil {
 		s.Close()
@@ -91,9 +91,13 @@ func createStores(request js.Value) {
 // watch lets the store end when the browser takes the database away, or someone
 // wants to delete it or to make a newer one of it, who would have to wait.
 func (s *Store) watch() {
-	s.lost = js.FuncOf(func(js.Value, []js.Value) any {
+	s.lost = js.FuncOf(func(_ js.Value, args []js.Value) any {
 		s.gone = true
-		s.db.Call("close") // after the transactions that are under way
+		if args[0].Get("type").String() == "close" {
+			close(s.cut)
+		} else {
+			s.db.Call("close") // after the transactions that are under way
+		}
 		return nil
 	})
 	s.db.Set("onclose", s.lost)
@@ -179,6 +183,9 @@ func lock(name string) (unlock func(), err error) {
 func Databases(ctx context.Context, prefix string) (names []string, err error) {
 	factory, err := property(js.Global(), "indexedDB")
 	if err != nil {
+		return nil, err
+	}
+	if _, err := property(factory, "databases"); err != nil { // younger than the rest
 		return nil, err
 	}
 	list, err := call(factory, "databases")

@@ -110,15 +110,27 @@ func (t *transaction) abort(cause error) {
 	}
 }
 
-// wait waits for the end. Where ctx ends first, it hastens it.
+// wait waits for the end. Where ctx ends first, it hastens it. When the browser
+// has closed the database, no end need come.
 func (t *transaction) wait(ctx context.Context) error {
-	var made bool
 	select {
-	case made = <-t.end:
+	case made := <-t.end:
+		return t.outcome(made)
 	case <-ctx.Done():
 		t.abort(ctx.Err())
-		made = <-t.end
+	case <-t.s.cut:
 	}
+	select {
+	case made := <-t.end:
+		return t.outcome(made)
+	case <-t.s.cut:
+		t.ended = true
+		return t.unknown(errGone)
+	}
+}
+
+// outcome tells what became of a transaction that has ended.
+func (t *transaction) outcome(made bool) error {
 	t.ended = true
 	switch {
 	case made:
@@ -127,7 +139,16 @@ func (t *transaction) wait(ctx context.Context) error {
 		return t.cause
 	}
 	err := translate(t.tx.Get("error"))
-	if t.committing && !errors.Is(err, keystore.ErrFull) {
+	if errors.Is(err, keystore.ErrFull) {
+		return err
+	}
+	return t.unknown(err)
+}
+
+// unknown is an error of what was to be made. Once the browser was told to commit,
+// it may have done so.
+func (t *transaction) unknown(err error) error {
+	if t.committing {
 		return fmt.Errorf("%w: %w", keystore.ErrCommitUnknown, err)
 	}
 	return err
@@ -137,7 +158,15 @@ func (t *transaction) wait(ctx context.Context) error {
 func (t *transaction) release() {
 	if !t.ended {
 		t.abort(nil)
-		<-t.end
+		select {
+		case <-t.end:
+		case <-t.s.cut:
+		}
+	}
+	t.tx.Set("oncomplete", nil)
+	t.tx.Set("onabort", nil)
+	if t.last.Truthy() {
+		t.last.Set("onsuccess", nil)
 	}
 	for _, f := range t.funcs {
 		f.Release()

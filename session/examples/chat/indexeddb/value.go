@@ -26,11 +26,11 @@ const (
 
 var errForm = fmt.Errorf("%w: not of the form that is written here", keystore.ErrCorrupt)
 
-func uint8Array() js.Value { return js.Global().Get("Uint8Array") }
+var uint8Array = js.Global().Get("Uint8Array")
 
 // toJS copies bytes out.
 func toJS(b []byte) js.Value {
-	a := uint8Array().New(len(b))
+	a := uint8Array.New(len(b))
 	js.CopyBytesToJS(a, b)
 	return a
 }
@@ -44,7 +44,7 @@ func toGo(a js.Value) []byte {
 
 // stored is a value as the database holds it.
 func stored(version uint64, value []byte) js.Value {
-	a := uint8Array().New(versionSize + len(value))
+	a := uint8Array.New(versionSize + len(value))
 	js.CopyBytesToJS(a, binary.BigEndian.AppendUint64(nil, version))
 	js.CopyBytesToJS(a.Call("subarray", versionSize), value)
 	return a
@@ -56,7 +56,7 @@ func version(found js.Value) (uint64, error) {
 		return 0, nil
 	}
 	var b [versionSize]byte
-	if !found.InstanceOf(uint8Array()) || js.CopyBytesToGo(b[:], found) != len(b) {
+	if !found.InstanceOf(uint8Array) || js.CopyBytesToGo(b[:], found) != len(b) {
 		return 0, errForm
 	}
 	v := binary.BigEndian.Uint64(b[:])
