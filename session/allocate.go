@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -250,15 +251,15 @@ func (a *allocator) publication() (*x3dh.Publication, error) {
 	if out.LastResort, err = a.lastResort(); err != nil {
 		return nil, err
 	}
-	for _, id := range a.unpublished(kindPreKey) {
-		k, err := publicOneTime(a.stock[kindPreKey][id].Record)
+	for _, h := range a.unpublished(kindPreKey) {
+		k, err := publicOneTime(h.Record)
 		if err != nil {
 			return nil, err
 		}
 		out.PreKeys = append(out.PreKeys, k)
 	}
-	for _, id := range a.unpublished(kindKEM) {
-		k, err := publicKEM(a.stock[kindKEM][id].Record)
+	for _, h := range a.unpublished(kindKEM) {
+		k, err := publicKEM(h.Record)
 		if err != nil {
 			return nil, err
 		}
@@ -277,17 +278,16 @@ func (s stock) count(kind string) (n int) {
 	return n
 }
 
-// unpublished returns the ids of the prekeys of a kind that no directory has
-// and one should, ascending.
-func (s stock) unpublished(kind string) []uint32 {
-	var ids []uint32
-	for id, h := range s[kind] {
+// unpublished returns the prekeys of a kind that no directory has and one
+// should, by id.
+func (s stock) unpublished(kind string) (out []*held) {
+	for _, h := range s[kind] {
 		if h.active() && h.Published == 0 {
-			ids = append(ids, id)
+			out = append(out, h)
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	slices.SortFunc(out, func(a, b *held) int { return cmp.Compare(a.id, b.id) })
+	return out
 }
 
 // current returns the prekey of a kind made last, of those that were not

@@ -46,8 +46,7 @@ func (m *mailing) prospects() []Result {
 	for _, p := range m.parcels {
 		out = append(out, p.prospect())
 	}
-	slices.SortFunc(out, func(a, b Result) int { return a.To.compare(b.To) })
-	return out
+	return inOrder(out)
 }
 
 // prospect is what is known of the device before anything is sealed for it.

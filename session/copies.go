@@ -35,9 +35,9 @@ type copyNote struct {
 
 // surplus lists the copies that are to go: those past their time, and the oldest
 // of more than are kept; and says when the first of the others expires, 0 for never.
-func (t *Tx) surplus() (out []copyNote, goes uint64, err error) {
+func (t *Tx) surplus() (out []*copyNote, goes uint64, err error) {
 	d, now := t.d, t.d.now()
-	var rest []copyNote
+	var rest []*copyNote
 	for rec, err := range d.list(t.ctx, kindSent, ownOwner) {
 		if err != nil {
 			return nil, 0, err
@@ -48,7 +48,7 @@ func (t *Tx) surplus() (out []copyNote, goes uint64, err error) {
 			continue
 		}
 		sent, _ := wire.ParseSent(body) // one that is damaged goes by its name
-		n := copyNote{key: rec.Key, version: rec.Version, at: at}
+		n := &copyNote{key: rec.Key, version: rec.Version, at: at}
 		if d.opts.outdated(at, sent.Expires, now) {
 			out = append(out, n)
 		} else {
@@ -59,7 +59,7 @@ func (t *Tx) surplus() (out []copyNote, goes uint64, err error) {
 		}
 	}
 	if most := d.opts.retryCopies(); len(rest) > most {
-		slices.SortFunc(rest, func(a, b copyNote) int { return cmp.Compare(b.at, a.at) })
+		slices.SortFunc(rest, func(a, b *copyNote) int { return cmp.Compare(b.at, a.at) })
 		out = append(out, rest[most:]...)
 	}
 	return out, goes, nil

@@ -240,17 +240,17 @@ func checkList(list []PeerDevice) ([]wire.PeerDevice, error) {
 	}
 	out := make([]wire.PeerDevice, 0, len(list))
 	for _, p := range list {
+		i, twice := place(out, p.Device)
 		switch {
 		case p.Device < 1 || p.Device > maxDevices:
 			return nil, fmt.Errorf("%w: device %d", ErrMalformed, p.Device)
 		case p.RegistrationID < 1 || p.RegistrationID > maxRegistrationID:
 			return nil, fmt.Errorf("%w: %d", ErrRegistrationID, p.RegistrationID)
-		case slices.ContainsFunc(out, func(q wire.PeerDevice) bool { return q.ID == p.Device }):
+		case twice:
 			return nil, fmt.Errorf("%w: device %d twice", ErrMalformed, p.Device)
 		}
-		out = append(out, wire.PeerDevice{ID: p.Device, RegistrationID: p.RegistrationID})
+		out = slices.Insert(out, i, wire.PeerDevice{ID: p.Device, RegistrationID: p.RegistrationID})
 	}
-	slices.SortFunc(out, func(a, b wire.PeerDevice) int { return int(a.ID) - int(b.ID) })
 	return out, nil
 }
 

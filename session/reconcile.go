@@ -241,8 +241,7 @@ func (r *reconciling) settle(m *mailing) []Result {
 			was.withdraw(r.over)
 		}
 	}
-	slices.SortFunc(out, func(a, b Result) int { return a.To.compare(b.To) })
-	return out
+	return inOrder(out)
 }
 
 // Accept records that a server took a Sending: devices without a message are

@@ -77,14 +77,15 @@ func (r *roster) address(id uint32) Address { return Address{User: r.user, Devic
 
 // device returns what is known of a device; nil is nothing.
 func (r *roster) device(id uint32) *wire.PeerDevice {
-	if i, ok := r.place(id); ok {
+	if i, ok := place(r.Devices, id); ok {
 		return &r.Devices[i]
 	}
 	return nil
 }
 
-func (r *roster) place(id uint32) (int, bool) {
-	return slices.BinarySearchFunc(r.Devices, id, func(p wire.PeerDevice, id uint32) int { return int(p.ID) - int(id) })
+// place returns where a device is in a list by number, or belongs.
+func place(devices []wire.PeerDevice, id uint32) (int, bool) {
+	return slices.BinarySearchFunc(devices, id, func(p wire.PeerDevice, id uint32) int { return int(p.ID) - int(id) })
 }
 
 // current returns the devices that the user has, by number.
@@ -105,7 +106,7 @@ func (r *roster) ids() []uint32 {
 
 // set records that the user has a device, and reports whether it is new or back.
 func (r *roster) set(id, registrationID uint32) (added bool) {
-	i, ok := r.place(id)
+	i, ok := place(r.Devices, id)
 	if !ok {
 		r.Devices = slices.Insert(slices.Clone(r.Devices), i, wire.PeerDevice{ID: id})
 	}

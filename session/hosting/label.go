@@ -64,9 +64,17 @@ func (l Label) Union(others ...Label) Label {
 
 // merged returns the union of two sets, in order.
 func merged[T comparable](a, b []T, order func(a, b T) int) []T {
-	out := slices.Concat(a, b)
-	slices.SortFunc(out, order)
-	return slices.Compact(out)
+	var out []T
+	for _, v := range slices.Concat(a, b) {
+		i := len(out)
+		for i > 0 && order(out[i-1], v) > 0 {
+			i--
+		}
+		if i == 0 || out[i-1] != v {
+			out = slices.Insert(out, i, v)
+		}
+	}
+	return out
 }
 
 func compareParties(a, b Party) int {
