@@ -264,7 +264,7 @@ func pageEnds(t *testing.T, _ *browser.Browser, h http.Handler) {
 // await waits until what pages have said is so, and none has failed.
 func await(t testing.TB, said func() []string, is func([]string) bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(said()); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(said()); time.Sleep(time.Millisecond) {
 		require.Empty(t, beginning("failed", said()))
 		require.True(t, time.Now().Before(end), "%q", said())
 	}
