@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/session/hosting"
 )
 
@@ -179,10 +179,18 @@ func (p *Person) about(ctx context.Context, name string, c *Conversation) error 
 	}
 	c.Verified = id.Verified
 	m, err := p.gate.Manifest(ctx, p.own, post.UserOf(name))
-	if err == nil && m != nil {
+	switch {
+	case damaged(err): // which stands says
+		return nil
+	case err == nil && m != nil:
 		c.Kind = kindNames[m.Kind]
 	}
 	return err
+}
+
+// damaged reports whether a record cannot be read, and all others are as good as ever.
+func damaged(err error) bool {
+	return errors.Is(err, keystore.ErrCorrupt) || errors.Is(err, keystore.ErrNewerFormat)
 }
 
 var kindNames = map[hosting.Kind]string{hosting.KindPerson: "person", hosting.KindBusiness: "business", hosting.KindService: "service"}
@@ -218,6 +226,16 @@ func (p *Person) stands(ctx context.Context, readers []string, c *Conversation) 
 	if p.gate == nil || len(readers) == 0 {
 		return nil
 	}
+	err := p.judged(ctx, readers, c)
+	if damaged(err) {
+		_, c.Alarm = p.Plain(err)
+		return nil
+	}
+	return err
+}
+
+// judged fills in what the gate says of readers.
+func (p *Person) judged(ctx context.Context, readers []string, c *Conversation) error {
 	l, err := p.gate.Label(ctx, p.own, usersOf(readers)...)
 	if err != nil {
 		return err
@@ -226,67 +244,63 @@ func (p *Person) stands(ctx context.Context, readers []string, c *Conversation) 
 	for _, party := range l.Parties {
 		c.Label.Parties = append(c.Label.Parties, Party{party.Name, party.Domain, party.Known})
 	}
-	if err := p.asksOf(ctx, readers, c); err != nil {
-		return err
+	for _, name := range readers {
+		s, err := p.standing(ctx, name)
+		if err == nil {
+			err = p.question(ctx, &s)
+		}
+		if err == nil && c.Alarm == "" {
+			c.Alarm, err = p.alarmOf(ctx, &s)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return p.alarms(ctx, readers, c)
+	p.asksOf(readers, c)
+	return nil
 }
 
-// asksOf fills in what is asked, or was declined. What is asked only because the
-// account signs with another key is not, while that identity key is not accepted:
-// with it, it is answered.
-func (p *Person) asksOf(ctx context.Context, readers []string, c *Conversation) error {
-	questions, err := p.questionsAbout(ctx, readers...)
-	if err != nil {
-		return err
-	}
+// asksOf fills in what is asked, or was declined: all that consent would answer. What is
+// asked only because the account signs with another key waits until that identity
+// key is accepted: with it, it is answered.
+func (p *Person) asksOf(readers []string, c *Conversation) {
+	lang, questions := p.language(), p.asked(readers...)
 	var names, lines []string
+	open := false
 	for _, name := range readers {
 		q, asked := questions[name]
-		switch {
-		case !asked:
-			continue
-		case q.declined:
-			c.Declined = true
-			continue
-		case len(p.ChangedKeys(name)) > 0 && q.Diff.KeyChanged && len(q.Diff.Wider.Lines(p.language())) == 0:
+		if !asked {
 			continue
 		}
-		names = append(names, name)
-		for _, line := range q.lines(p.language()) {
+		if q.Diff.KeyChanged && len(q.Diff.Wider.Lines(lang)) == 0 && len(p.ChangedKeys(name)) > 0 {
+			return
+		}
+		names, open = append(names, name), open || !q.declined
+		for _, line := range q.lines(lang) {
 			if len(readers) > 1 {
 				line = name + ": " + line
 			}
 			lines = append(lines, line)
 		}
 	}
-	if len(names) > 0 && !c.Declined {
-		c.Asks = &Asks{Text: fmt.Sprintf(agreeText.in(p.language()), strings.Join(names, ", ")), Lines: lines}
+	if c.Declined = len(names) > 0 && !open; open {
+		c.Asks = &Asks{Text: fmt.Sprintf(agreeText.in(lang), strings.Join(names, ", ")), Lines: lines}
 	}
-	return nil
 }
 
-// alarms fills in what is wrong with what is said of who holds the keys.
-func (p *Person) alarms(ctx context.Context, readers []string, c *Conversation) error {
-	for _, name := range readers {
-		refused, err := p.standing(ctx, name)
-		if err != nil {
-			return err
-		}
-		stored, _, err := p.notes.alarm(ctx, name)
-		switch {
-		case err != nil:
-			return err
-		case errors.Is(refused, hosting.ErrLabelMismatch):
-			c.Alarm = fmt.Sprintf(contradictText.in(p.language()), name)
-		case stored != nil:
-			c.Alarm = stored.Said.in(p.language()).Text
-		case errors.Is(refused, hosting.ErrLabelStale):
-			c.Alarm = fmt.Sprintf(awaitedText.in(p.language()), name)
-		default:
-			continue
-		}
-		return nil
+// alarmOf says what is wrong with what is said of who holds the keys of somebody, "" for
+// nothing.
+func (p *Person) alarmOf(ctx context.Context, s *standing) (string, error) {
+	stored, _, err := p.notes.alarm(ctx, s.name)
+	switch {
+	case err != nil:
+		return "", err
+	case errors.Is(s.refused, hosting.ErrLabelMismatch):
+		return fmt.Sprintf(contradictText.in(p.language()), s.name), nil
+	case stored != nil:
+		return stored.Said.in(p.language()).Text, nil
+	case errors.Is(s.refused, hosting.ErrLabelStale):
+		return fmt.Sprintf(awaitedText.in(p.language()), s.name), nil
 	}
-	return nil
+	return "", nil
 }

@@ -3,6 +3,7 @@ package person
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ func TestFile(t *testing.T) {
 	same := func(blob []byte) []byte { return blob }
 	ani.relay.transport = bent{ani.relay.transport, same}
 	require.NoError(t, ani.SendFile(t.Context(), "budi", "sunrise.png", picture, progress))
-	require.Equal(t, 1, told)
+	require.Equal(t, 3, told, "encrypted, half of it uploaded, all")
 	_, err = ani.Flush(t.Context())
 	require.NoError(t, err)
 	ani.next(t, SentEvent)
@@ -69,7 +70,7 @@ func TestFile(t *testing.T) {
 	budi.relay.transport = bent{straight, same}
 	file, got, err := budi.LastFile(t.Context(), "ani", progress)
 	require.NoError(t, err)
-	require.Equal(t, 2, told)
+	require.Equal(t, 4, told)
 	require.Equal(t, "sunrise.png", file)
 	require.Equal(t, picture, got)
 	r.forgets()
@@ -79,4 +80,48 @@ func TestFile(t *testing.T) {
 	size, err = attachment.EncryptedSize(MaxFile)
 	require.NoError(t, err)
 	require.LessOrEqual(t, size, int64(post.MaxBlob))
+}
+
+// A file is sent and taken with progress, by the line that it is in, and what is
+// refused is not uploaded.
+func TestFileOfLine(t *testing.T) {
+	r, ani, budi := twoFriends(t)
+	content := bytes.Repeat([]byte("mango"), 40_000)
+	var steps [][2]int64
+	watched := func(done, total int64) { steps = append(steps, [2]int64{done, total}) }
+	require.NoError(t, ani.SendFile(t.Context(), "budi", "mango.txt", content, watched))
+	require.Greater(t, len(steps), 3)
+	for i, s := range steps {
+		require.Equal(t, steps[0][1], s[1])
+		require.True(t, i == 0 || s[0] >= steps[i-1][0])
+	}
+	require.Equal(t, steps[0][1], steps[len(steps)-1][0])
+	mine := ani.with(t, "budi").Last
+	require.Equal(t, &File{"mango.txt", 200_000}, mine.File)
+	for _, sent := range []bool{false, true} {
+		if sent {
+			ani.sendsAll(t, SentEvent)
+		}
+		name, got, err := ani.File(t.Context(), mine.ID, nil)
+		require.NoError(t, err)
+		require.Equal(t, "mango.txt", name)
+		require.Equal(t, content, got)
+	}
+	require.NoError(t, budi.receiveSome(t.Context()))
+	theirs := budi.with(t, "ani").Last
+	require.Equal(t, mine.File, theirs.File)
+	_, got, err := budi.File(t.Context(), theirs.ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, content, got)
+
+	_, _, err = budi.File(t.Context(), "another", nil)
+	code, _ := budi.Plain(err)
+	require.Equal(t, "file", code)
+	r.forgets()
+	_, _, err = budi.File(t.Context(), theirs.ID, nil)
+	require.ErrorIs(t, err, post.ErrUnknown)
+	code, _ = budi.Plain(err)
+	require.Equal(t, "file", code)
+	require.Error(t, ani.SendFile(t.Context(), "budi", "large", make([]byte, MaxFile+1), nil))
+	require.Error(t, ani.SendFile(t.Context(), "budi", strings.Repeat("x", maxFileName+1), nil, nil))
 }

@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/session/hosting"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
@@ -109,11 +109,29 @@ func (p *Person) noteChange(ctx context.Context, a session.Address, key keys.Ide
 	return nil
 }
 
-// settleChange forgets a changed key, which is accepted now.
-func (p *Person) settleChange(ctx context.Context, a session.Address, key keys.IdentityKey) error {
+// reconsider forgets those changed keys of somebody that are not in force any more, as
+// of a bundle that somebody else made up: when something is sent next, it is seen
+// which key the relay shows then.
+func (p *Person) reconsider(ctx context.Context, name string) error {
+	for a := range p.ChangedKeys(name) {
+		id, err := p.device.PeerIdentity(ctx, a)
+		if err != nil {
+			return err
+		}
+		if !id.Seen.IsZero() && !id.Seen.Equal(id.Accepted) {
+			continue // a message came under it
+		}
+		if err := p.forgetChange(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetChange forgets a changed key.
+func (p *Person) forgetChange(ctx context.Context, a session.Address) error {
 	p.mu.Lock()
 	delete(p.changed, a)
-	p.accepted[post.NameOf(a.User)] = key
 	p.mu.Unlock()
 	return p.notes.erase(ctx, p.notes.about(kindChanged, post.NameOf(a.User), fmt.Sprint(a.Device)))
 }
@@ -168,65 +186,77 @@ func (p *Person) calm(ctx context.Context, names ...string) error {
 	return p.notes.erase(ctx, all...)
 }
 
-// standing returns what the gate says to a message to somebody, which is not sent:
-// nil also where the relay is to be asked first.
-func (p *Person) standing(ctx context.Context, name string) (refused error, err error) {
+// A standing is how it stands with messages to somebody.
+type standing struct {
+	name    string
+	state   string // of the label
+	refused error  // what the gate says to a message; nil also where the relay is to be asked first
+}
+
+// standing asks the gate, and sends nothing.
+func (p *Person) standing(ctx context.Context, name string) (standing, error) {
 	user := post.UserOf(name)
 	label, err := p.gate.Label(ctx, p.own, user)
-	if err != nil || label.State == "CURRENT" || label.State == "NARROWER" {
-		return nil, err
+	s := standing{name: name, state: string(label.State)}
+	if err != nil || s.allowed() {
+		return s, err
 	}
 	err = p.own.Update(ctx, nil, func(t *session.Tx) error {
-		var records []keystore.Record
-		for _, key := range p.gate.Keys([]string{user}) {
-			body, ok, err := t.Get(key)
-			if err != nil {
-				return err
-			}
-			rec := keystore.Record{Key: key}
-			if ok {
-				rec.Version, rec.Value = 1, append([]byte{}, body...)
-			}
-			records = append(records, rec)
+		records, err := recordsFor(t, p.gate.Keys([]string{user}))
+		if err != nil {
+			return err
 		}
-		refused = nil
-		if label.State != "UNATTESTED" || !p.gate.Wants(t.Now(), records, user) {
-			refused = p.gate.Send(t.Now(), records, session.Address{User: user, Device: 1}, keys.IdentityKey{})
+		s.refused = nil
+		if s.state != "UNATTESTED" || !p.gate.Wants(t.Now(), records, user) {
+			s.refused = p.gate.Send(t.Now(), records, session.Address{User: user, Device: 1}, keys.IdentityKey{})
 		}
 		return nil
 	})
-	if errors.Is(refused, hosting.ErrLabelMismatch) && label.State != "CONFLICT" {
-		refused = nil // it is allowed, but for the device that was made up
+	if errors.Is(s.refused, hosting.ErrLabelMismatch) && s.state != "CONFLICT" {
+		s.refused = nil // it is allowed, but for the device that was made up
 	}
-	return refused, err
+	return s, err
 }
 
-// questionsAbout returns what is asked about people, by name: what the gate asks now,
-// whether or not anything was tried. From then on consent answers it.
-func (p *Person) questionsAbout(ctx context.Context, names ...string) (map[string]question, error) {
-	if p.gate == nil {
-		return nil, nil
-	}
-	for _, name := range names {
-		refused, err := p.standing(ctx, name)
+func (s *standing) allowed() bool { return s.state == "CURRENT" || s.state == "NARROWER" }
+
+// recordsFor returns the records that a gate is asked with.
+func recordsFor(t *session.Tx, all []keystore.Key) (out []keystore.Record, err error) {
+	for _, key := range all {
+		body, ok, err := t.Get(key)
 		if err != nil {
 			return nil, err
 		}
-		var asks *hosting.ConsentRequiredError
-		if !errors.As(refused, &asks) { // what a send was asked meanwhile stays
-			continue
+		rec := keystore.Record{Key: key}
+		if ok {
+			rec.Version, rec.Value = 1, append([]byte{}, body...)
 		}
-		no, err := p.saidNo(ctx, asks)
-		if err != nil {
-			return nil, err
-		}
-		p.mu.Lock()
-		if old, known := p.questions[name]; !known || old.Token != asks.Token {
-			p.questions[name] = question{asks, no}
-		}
-		p.mu.Unlock()
+		out = append(out, rec)
 	}
-	return p.asked(names...), nil
+	return out, nil
+}
+
+// question takes note of what the gate asks, whether or not anything was tried, so
+// that consent answers it; and of what it asks no more. What a send was asked besides
+// stays.
+func (p *Person) question(ctx context.Context, s *standing) error {
+	if s.allowed() && len(p.asked(s.name)) > 0 {
+		p.settle(s.name)
+	}
+	var asks *hosting.ConsentRequiredError
+	if !errors.As(s.refused, &asks) {
+		return nil
+	}
+	no, err := p.saidNo(ctx, asks)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old, known := p.questions[s.name]; !known || old.Token != asks.Token {
+		p.questions[s.name] = question{asks, no}
+	}
+	return nil
 }
 
 // saidNo reports whether the last answer to a question was no, which in the
@@ -238,7 +268,7 @@ func (p *Person) saidNo(ctx context.Context, e *hosting.ConsentRequiredError) (b
 	var last *hosting.Consent
 	for c, err := range p.gate.Consents(ctx, p.own) {
 		switch {
-		case errors.Is(err, session.ErrCorrupt), errors.Is(err, keystore.ErrNewerFormat):
+		case damaged(err):
 		case err != nil:
 			return false, err
 		case c.Account == e.Account && c.From == e.From && c.To == e.To && (last == nil || c.At.After(last.At)):

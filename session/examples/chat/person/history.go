@@ -3,9 +3,10 @@ package person
 import (
 	"cmp"
 	"context"
-	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"slices"
 	"time"
+
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
 // maxLines bounds what History returns: the newest lines.
@@ -28,6 +29,8 @@ type Line struct {
 	Outsider   bool `json:"outsider,omitempty"`   // by one who is not in the group
 	Unlisted   bool `json:"unlisted,omitempty"`   // from a device that its owner's statement does not list
 	Unaccepted bool `json:"unaccepted,omitempty"` // under an identity key that was not accepted
+
+	nanos int64 // At, more exactly
 }
 
 // when is when l was, nil for never.
@@ -108,7 +111,7 @@ func (p *Person) lines(name string, members []string, all *ledger) []Line {
 
 // inOrder orders lines by time; at the same one, what is announced comes first.
 func inOrder(a, b Line) int {
-	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(b.Kind, a.Kind))
+	return cmp.Or(cmp.Compare(a.nanos, b.nanos), cmp.Compare(b.Kind, a.Kind))
 }
 
 // asides returns what was announced of the keys of people from a time on.
@@ -124,7 +127,7 @@ func (p *Person) asides(names []string, all *ledger, from int64) (out []Line) {
 
 func (p *Person) aside(a *announcement) Line {
 	one := a.Said.in(p.language())
-	return Line{ID: a.Peer + " " + a.ID, At: a.At.UnixMilli(), Kind: "notice", Notice: a.Kind, Text: one.Text, Lines: one.Lines}
+	return Line{ID: a.Peer + " " + a.ID, At: a.At.UnixMilli(), Kind: "notice", Notice: a.Kind, Text: one.Text, Lines: one.Lines, nanos: a.At.UnixNano()}
 }
 
 // says reports whether x is something that somebody wrote.
@@ -133,7 +136,7 @@ func (x *note) says() bool { return !x.Again && x.Members == nil }
 func (p *Person) message(x *note, waits bool) Line {
 	l := Line{
 		ID: x.ID, At: x.At.UnixMilli(), Kind: "message", Mine: x.Mine, From: cmp.Or(x.From, x.Peer), Text: x.Text,
-		Outsider: x.Outsider, Unlisted: x.Unlisted, Unaccepted: x.Unaccepted,
+		Outsider: x.Outsider, Unlisted: x.Unlisted, Unaccepted: x.Unaccepted, nanos: x.At.UnixNano(),
 	}
 	if !x.Gone.IsZero() {
 		l.Gone = x.Gone.UnixMilli()

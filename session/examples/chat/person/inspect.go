@@ -40,9 +40,18 @@ func (p *Person) Devices(ctx context.Context, name string) (devices []session.Ad
 	return devices, err
 }
 
-// Forget forgets the sessions with somebody.
+// Forget forgets the sessions with somebody, and all that was known of their keys.
 func (p *Person) Forget(ctx context.Context, name string) error {
-	return p.device.Forget(ctx, post.UserOf(name))
+	if err := p.device.Forget(ctx, post.UserOf(name)); err != nil {
+		return err
+	}
+	for a := range p.ChangedKeys(name) {
+		if err := p.forgetChange(ctx, a); err != nil {
+			return err
+		}
+	}
+	p.settle(name)
+	return p.calm(ctx, name)
 }
 
 // A Message is one that was read or sent.

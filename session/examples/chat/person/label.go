@@ -74,6 +74,9 @@ func (p *Person) Label(ctx context.Context, name string) error {
 		return err
 	}
 	for _, reader := range readers {
+		if err := p.reconsider(ctx, reader); err != nil {
+			return err
+		}
 		if err := p.askRelay(ctx, reader); err != nil {
 			return err
 		}

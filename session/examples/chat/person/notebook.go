@@ -146,7 +146,7 @@ func (n *notebook) all(ctx context.Context, kind string) ([]*note, error) {
 		}
 		x := &note{ID: rec.Key.Name, version: rec.Version}
 		if err := json.Unmarshal(rec.Value, x); err != nil {
-			return nil, fmt.Errorf("a note in the store: %w", err)
+			return nil, fmt.Errorf("%w: a note", keystore.ErrCorrupt)
 		}
 		out = append(out, x)
 	}

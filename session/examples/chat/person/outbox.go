@@ -402,7 +402,10 @@ func (p *Person) Accept(ctx context.Context, name string) error {
 		if err := p.device.AcceptIdentity(ctx, a, key); err != nil {
 			return err
 		}
-		if err := p.settleChange(ctx, a, key); err != nil {
+		p.mu.Lock()
+		p.accepted[name] = key
+		p.mu.Unlock()
+		if err := p.forgetChange(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -419,9 +422,9 @@ func (p *Person) agreeTo(ctx context.Context, name string) error {
 	if p.gate == nil {
 		return nil
 	}
-	refused, err := p.standing(ctx, name)
+	s, err := p.standing(ctx, name)
 	var consent *hosting.ConsentRequiredError
-	if err != nil || !errors.As(refused, &consent) || !p.trusts(ctx, consent) {
+	if err != nil || !errors.As(s.refused, &consent) || !p.trusts(ctx, consent) {
 		return err
 	}
 	return p.gate.Consent(ctx, p.own, consent.Account, consent.Token, hosting.ByPolicy)

@@ -45,3 +45,25 @@ func TestSafetyNumbers(t *testing.T) {
 	require.ErrorContains(t, ani.Verify(t.Context(), "budi", budis), "differ")
 	require.ErrorContains(t, ani.Verify(t.Context(), "budi", other), "theirs differ")
 }
+
+// The number is the same on both sides, and that it was compared is shown from then on.
+func TestSafetyNumberStays(t *testing.T) {
+	_, ani, budi := twoFriends(t)
+	digits, code, verified, err := ani.SafetyNumber(t.Context(), "budi")
+	require.NoError(t, err)
+	require.False(t, verified)
+	theirs, other, _, err := budi.SafetyNumber(t.Context(), "ani")
+	require.NoError(t, err)
+	require.Equal(t, digits, theirs)
+	require.NotEqual(t, code, other)
+	require.False(t, ani.with(t, "budi").Verified)
+	require.NoError(t, ani.Verify(t.Context(), "budi", hex.EncodeToString(other)))
+	require.True(t, ani.with(t, "budi").Verified)
+	_, _, verified, err = ani.reloaded(t).SafetyNumber(t.Context(), "budi")
+	require.NoError(t, err)
+	require.True(t, verified)
+	require.Contains(t, ani.history(t, "budi"), "<verified>")
+	_, _, _, err = ani.SafetyNumber(t.Context(), "citra")
+	name, _ := ani.Plain(err)
+	require.Equal(t, "nothing", name)
+}

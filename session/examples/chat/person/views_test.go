@@ -1,19 +1,14 @@
 package person
 
 import (
-	"bytes"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/keystore"
-	"github.com/gembok-e2ee/gembok/session/hosting"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -340,6 +335,46 @@ func TestAnnouncedInGroup(t *testing.T) {
 	require.Equal(t, []string{"<group>", "<hosting>", "<agreed>"}, ani.history(t, "ani/market"))
 }
 
+// A key that nobody writes under, as of a bundle that was made up, holds nothing back
+// once the relay was asked anew; one that a message came under does until it is
+// accepted.
+func TestIdentityChangeReconsidered(t *testing.T) {
+	r, ani, budi := twoFriends(t)
+	require.NoError(t, ani.noteChange(t.Context(), budi1, keys.GenerateIdentityKeyPair().Public(), time.Now()))
+	require.True(t, ani.with(t, "budi").Changed)
+	require.NoError(t, ani.Label(t.Context(), "budi"))
+	require.False(t, ani.with(t, "budi").Changed)
+	ani.drained()
+	ani.sends(t, "budi", "three")
+
+	budi = newTestPerson(t, budi1, r, keystore.NewMemory())
+	budi.arrives(t)
+	budi.sends(t, "ani", "a new phone")
+	require.NoError(t, ani.receiveSome(t.Context()))
+	require.NoError(t, ani.Label(t.Context(), "budi"))
+	require.True(t, ani.with(t, "budi").Changed)
+	require.NoError(t, ani.Forget(t.Context(), "budi"))
+	c := ani.with(t, "budi")
+	require.False(t, c.Changed, "nothing is known to have changed")
+	require.Nil(t, c.Asks)
+	require.Contains(t, ani.history(t, "budi"), "<changed>")
+}
+
+// What is known of one, and cannot be read, is shown there, and the others are as ever.
+func TestDamagedLabel(t *testing.T) {
+	_, ani, _, _ := customers(t)
+	for rec, err := range ani.store.List(t.Context(), ani1.String(), "hosting", toko1.User) {
+		require.NoError(t, err)
+		_, err = ani.store.Commit(t.Context(), keystore.Change{Op: keystore.Put, Key: rec.Key, Expect: rec.Version, Value: []byte{1, 0xff}})
+		require.NoError(t, err)
+	}
+	require.Contains(t, ani.with(t, "toko").Alarm, "is damaged")
+	all, err := ani.Conversations(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	require.Empty(t, ani.with(t, "budi").Alarm)
+}
+
 // Announcements are bounded, each kind for itself.
 func TestAnnouncementsBounded(t *testing.T) {
 	_, ani, _ := twoPeople(t)
@@ -396,116 +431,4 @@ func TestStopWhileAnnouncing(t *testing.T) {
 		}
 	}
 	require.Fail(t, "it never ends")
-}
-
-// An archive has what the device knows and what was said, and nothing that has
-// disappeared.
-func TestExport(t *testing.T) {
-	_, ani, budi := twoFriends(t)
-	require.NoError(t, budi.Last(t.Context(), "ani", time.Minute))
-	budi.drained()
-	budi.sends(t, "ani", "three")
-	require.NoError(t, ani.receiveSome(t.Context()))
-	gone := &note{ID: newID(), At: time.Now(), Peer: "budi", Text: "gone", Gone: time.Now().Add(-time.Second)}
-	require.NoError(t, ani.notes.save(t.Context(), kindHistory, gone))
-	require.NoError(t, ani.Write(t.Context(), "budi", "waits"))
-
-	var file bytes.Buffer
-	var steps [][2]int64
-	text, err := ani.Export(t.Context(), &file, func(done, total int64) { steps = append(steps, [2]int64{done, total}) })
-	require.NoError(t, err)
-	last := steps[len(steps)-1]
-	require.Equal(t, last[0], last[1])
-	for i, s := range steps {
-		require.LessOrEqual(t, s[0], s[1])
-		require.True(t, i == 0 || s[0] >= steps[i-1][0])
-	}
-	key, err := hosting.ParseArchiveKey(text)
-	require.NoError(t, err)
-	counts, err := hosting.VerifyArchive(bytes.NewReader(file.Bytes()), key, nil)
-	require.NoError(t, err)
-	require.EqualValues(t, 5, counts["app"])
-	require.NotZero(t, counts["identity"])
-	require.NotZero(t, counts["label"])
-	require.Zero(t, counts["account"])
-	var texts []string
-	for r, err := range hosting.ReadArchive(&file, key, nil) {
-		require.NoError(t, err)
-		if r.Type != "app" {
-			continue
-		}
-		var e exported
-		require.NoError(t, json.Unmarshal(r.Data, &e))
-		require.Equal(t, "budi", e.Conversation)
-		require.True(t, strings.HasPrefix(r.Name, e.Kind+"/"))
-		require.Equal(t, e.At, r.Time.UnixMilli())
-		texts = append(texts, e.Text)
-	}
-	require.ElementsMatch(t, []string{"one", "two", "three", "waits", "what is written with budi disappears 60 s after it was read"}, texts)
-}
-
-// A file is sent and taken with progress, by the line that it is in, and what is
-// refused is not uploaded.
-func TestFileOfLine(t *testing.T) {
-	r, ani, budi := twoFriends(t)
-	content := bytes.Repeat([]byte("mango"), 40_000)
-	var steps [][2]int64
-	watched := func(done, total int64) { steps = append(steps, [2]int64{done, total}) }
-	require.NoError(t, ani.SendFile(t.Context(), "budi", "mango.txt", content, watched))
-	require.Greater(t, len(steps), 3)
-	for i, s := range steps {
-		require.Equal(t, steps[0][1], s[1])
-		require.True(t, i == 0 || s[0] >= steps[i-1][0])
-	}
-	require.Equal(t, steps[0][1], steps[len(steps)-1][0])
-	mine := ani.with(t, "budi").Last
-	require.Equal(t, &File{"mango.txt", 200_000}, mine.File)
-	for _, sent := range []bool{false, true} {
-		if sent {
-			ani.sendsAll(t, SentEvent)
-		}
-		name, got, err := ani.File(t.Context(), mine.ID, nil)
-		require.NoError(t, err)
-		require.Equal(t, "mango.txt", name)
-		require.Equal(t, content, got)
-	}
-	require.NoError(t, budi.receiveSome(t.Context()))
-	theirs := budi.with(t, "ani").Last
-	require.Equal(t, mine.File, theirs.File)
-	_, got, err := budi.File(t.Context(), theirs.ID, nil)
-	require.NoError(t, err)
-	require.Equal(t, content, got)
-
-	_, _, err = budi.File(t.Context(), "another", nil)
-	code, _ := budi.Plain(err)
-	require.Equal(t, "file", code)
-	r.forgets()
-	_, _, err = budi.File(t.Context(), theirs.ID, nil)
-	require.ErrorIs(t, err, post.ErrUnknown)
-	code, _ = budi.Plain(err)
-	require.Equal(t, "file", code)
-	require.Error(t, ani.SendFile(t.Context(), "budi", "large", make([]byte, MaxFile+1), nil))
-	require.Error(t, ani.SendFile(t.Context(), "budi", strings.Repeat("x", maxFileName+1), nil, nil))
-}
-
-// The number is the same on both sides, and that it was compared is shown from then on.
-func TestSafetyNumberStays(t *testing.T) {
-	_, ani, budi := twoFriends(t)
-	digits, code, verified, err := ani.SafetyNumber(t.Context(), "budi")
-	require.NoError(t, err)
-	require.False(t, verified)
-	theirs, other, _, err := budi.SafetyNumber(t.Context(), "ani")
-	require.NoError(t, err)
-	require.Equal(t, digits, theirs)
-	require.NotEqual(t, code, other)
-	require.False(t, ani.with(t, "budi").Verified)
-	require.NoError(t, ani.Verify(t.Context(), "budi", hex.EncodeToString(other)))
-	require.True(t, ani.with(t, "budi").Verified)
-	_, _, verified, err = ani.reloaded(t).SafetyNumber(t.Context(), "budi")
-	require.NoError(t, err)
-	require.True(t, verified)
-	require.Contains(t, ani.history(t, "budi"), "<verified>")
-	_, _, _, err = ani.SafetyNumber(t.Context(), "citra")
-	name, _ := ani.Plain(err)
-	require.Equal(t, "nothing", name)
 }
