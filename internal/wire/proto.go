@@ -20,6 +20,9 @@ type field struct {
 	b   []byte
 }
 
+// What parsers and writers call for nearly every field is not inlined: in hundreds
+// of places that makes a program larger, and none faster.
+
 // A reader walks the fields of one message. Its zero value is an empty
 // message; the first error ends the walk and stays.
 type reader struct {
@@ -138,6 +141,8 @@ func (r *reader) skipGroup(num protowire.Number) bool {
 
 // bytes stores a bytes field. A present but empty field is an empty slice
 // that is not nil: it points into the input like any other.
+//
+//go:noinline
 func (r *reader) bytes(f *field, dst *[]byte) {
 	if f.typ != protowire.BytesType {
 		r.fail("wire type")
@@ -152,6 +157,7 @@ func (r *reader) uint32(f *field, dst *uint32) {
 	*dst = uint32(v) // the low 32 bits: Parsing rules
 }
 
+//go:noinline
 func (r *reader) uint64(f *field, dst *uint64) {
 	if f.typ != protowire.VarintType {
 		r.fail("wire type")
@@ -187,6 +193,8 @@ func (r *reader) string(f *field, dst *string) {
 
 // message returns the bytes of a nested message. A singular one that comes
 // again is decoded into the same struct: so protobuf merges.
+//
+//go:noinline
 func (r *reader) message(f *field) []byte {
 	if f.typ != protowire.BytesType {
 		r.fail("wire type")
@@ -234,6 +242,7 @@ func appendVarint(b []byte, v uint64) []byte {
 // The writers append one field. The plain ones follow proto3 and leave out a
 // zero or empty value; the "must" ones always write.
 
+//go:noinline
 func appendUint(b []byte, num protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b
@@ -258,6 +267,7 @@ func mustFixed64(b []byte, num protowire.Number, v uint64) []byte {
 	return protowire.AppendFixed64(b, v)
 }
 
+//go:noinline
 func appendBytes(b []byte, num protowire.Number, v []byte) []byte {
 	if len(v) == 0 {
 		return b
@@ -297,6 +307,7 @@ func appendBool(b []byte, num protowire.Number, v bool) []byte {
 
 // The sizes of what the writers append, given the length of bytes fields.
 
+//go:noinline
 func sizeUint(num protowire.Number, v uint64) int {
 	if v == 0 {
 		return 0
@@ -315,6 +326,7 @@ func sizeBool(num protowire.Number, v bool) int {
 	return sizeMustUint(num, 1)
 }
 
+//go:noinline
 func sizeBytes(num protowire.Number, n int) int {
 	if n == 0 {
 		return 0
