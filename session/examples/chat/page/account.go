@@ -88,6 +88,7 @@ func (a *app) open(w *wish, screen person.Screen) (*person.Person, error) {
 	now.person = p
 	a.mu.Unlock()
 	go now.run(screen)
+	go now.persist()
 	return p, nil
 }
 
@@ -107,6 +108,14 @@ func (now *account) run(screen person.Screen) {
 	}
 	<-now.ctx.Done()
 	now.end()
+}
+
+// persist asks the browser not to clear what is kept here when it is short of room. It
+// may say no.
+func (now *account) persist() {
+	if storage := js.Global().Get("navigator").Get("storage"); storage.Truthy() && storage.Get("persist").Truthy() {
+		_, _ = await(now.ctx, storage.Call("persist"))
+	}
 }
 
 // end closes the store, which lets another tab have it.
@@ -135,11 +144,13 @@ func (a *app) close() {
 	a.mu.Unlock()
 }
 
-// closeWithPage closes the account when the page is left, as far as a browser lets it:
-// what is left behind is in order at any moment.
+// closeWithPage closes the account when the page is left for good, as far as a browser
+// lets it: what is left behind is in order at any moment.
 func (a *app) closeWithPage() {
-	js.Global().Call("addEventListener", "pagehide", js.FuncOf(func(js.Value, []js.Value) any {
-		go a.close()
+	js.Global().Call("addEventListener", "pagehide", js.FuncOf(func(_ js.Value, args []js.Value) any {
+		if !args[0].Get("persisted").Truthy() {
+			go a.close()
+		}
 		return nil
 	}))
 }

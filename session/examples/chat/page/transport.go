@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"syscall/js"
 
@@ -92,9 +93,9 @@ func read(x js.Value) (status int, answer []byte, err error) {
 	case said.Type() != js.TypeString: // another server is there, or a part of this one
 		return 0, nil, post.ErrNonsense
 	}
-	status = js.Global().Call("parseInt", said).Int()
+	status, err = strconv.Atoi(said.String())
 	array := js.Global().Get("Uint8Array").New(x.Get("response"))
-	if status < 200 || status > 599 || array.Length() > maxAnswer {
+	if err != nil || status < 200 || status > 599 || array.Length() > maxAnswer {
 		return 0, nil, post.ErrNonsense
 	}
 	answer = make([]byte, array.Length())
