@@ -45,6 +45,9 @@ func (a *app) setLang(lang string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lang = lang
+	if a.account != nil && a.account.person != nil {
+		a.account.person.SetLang(lang)
+	}
 }
 
 // current returns the account that is open, or nil.
@@ -86,6 +89,7 @@ func (a *app) open(w *wish, screen person.Screen) (*person.Person, error) {
 	}
 	a.mu.Lock()
 	now.person = p
+	p.SetLang(a.lang) // it may have been changed meanwhile
 	a.mu.Unlock()
 	go now.run(screen)
 	go now.persist()
@@ -104,7 +108,8 @@ func (now *account) begin(w *wish, screen person.Screen) (*person.Person, error)
 // run sends and receives until the account is closed.
 func (now *account) run(screen person.Screen) {
 	if err := now.person.Run(now.ctx); err != nil && now.ctx.Err() == nil {
-		screen.Show(person.Event{Kind: person.TroubleEvent, Text: err.Error()})
+		_, text := now.person.Plain(err)
+		screen.Show(person.Event{Kind: person.TroubleEvent, Text: text})
 	}
 	<-now.ctx.Done()
 	now.end()

@@ -3,9 +3,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"syscall/js"
 	"time"
+
+	"rsc.io/qr"
 
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
@@ -54,6 +58,15 @@ func (a *app) methods() map[string]method {
 			return nil, nil
 		}},
 
+		"conversations": a.inAccount("", func(ctx context.Context, p *person.Person, in []any) (any, error) { return p.Conversations(ctx) }),
+		"conversation": a.inAccount("s", func(ctx context.Context, p *person.Person, in []any) (any, error) {
+			return p.Conversation(ctx, in[0].(string))
+		}),
+		"history": a.inAccount("s", func(ctx context.Context, p *person.Person, in []any) (any, error) {
+			return p.History(ctx, in[0].(string))
+		}),
+
+		"start":  a.about((*person.Person).Start),
 		"label":  a.about((*person.Person).Label),
 		"accept": a.about((*person.Person).Accept),
 		"link":   a.about((*person.Person).Link),
@@ -74,7 +87,10 @@ func (a *app) methods() map[string]method {
 			}
 			return nil, p.Last(ctx, in[0].(string), time.Duration(seconds)*time.Second)
 		}),
+		"number":   a.inAccount("s", callNumber),
 		"sendFile": a.inAccount("ssaf", callSendFile),
+		"file":     a.inAccount("ssf", callFile),
+		"export":   a.inAccount("f", callExport),
 	}
 }
 
@@ -146,6 +162,52 @@ func callAccounts(ctx context.Context, _ []any) (any, error) {
 	return list, nil
 }
 
+func callNumber(ctx context.Context, p *person.Person, in []any) (any, error) {
+	digits, code, verified, err := p.SafetyNumber(ctx, in[0].(string))
+	if err != nil {
+		return nil, err
+	}
+	drawn, err := qr.Encode(string(code), qr.M)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]string, drawn.Size)
+	for y := range rows {
+		row := make([]byte, drawn.Size)
+		for x := range row {
+			row[x] = '0'
+			if drawn.Black(x, y) {
+				row[x] = '1'
+			}
+		}
+		rows[y] = string(row)
+	}
+	return struct {
+		Digits   string   `json:"digits"`
+		Code     string   `json:"code"`
+		QR       []string `json:"qr"`
+		Verified bool     `json:"verified"`
+	}{digits, hex.EncodeToString(code), rows, verified}, nil
+}
+
 func callSendFile(ctx context.Context, p *person.Person, in []any) (any, error) {
 	return nil, p.SendFile(ctx, in[0].(string), in[1].(string), in[2].([]byte), progress(in[3].(js.Value)))
+}
+
+func callFile(ctx context.Context, p *person.Person, in []any) (any, error) {
+	name, content, err := p.File(ctx, in[1].(string), progress(in[2].(js.Value)))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"name": name, "bytes": content}, nil
+}
+
+func callExport(ctx context.Context, p *person.Person, in []any) (any, error) {
+	var archive bytes.Buffer
+	key, err := p.Export(ctx, &archive, progress(in[0].(js.Value)))
+	if err != nil {
+		return nil, err
+	}
+	name := "gembok-" + post.NameOf(p.Me().User) + "-" + time.Now().Format(time.DateOnly) + ".age"
+	return map[string]any{"bytes": archive.Bytes(), "key": key, "name": name}, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session/examples/chat/indexeddb"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
 )
 
 // A failure is what goes wrong in the page itself.
@@ -43,7 +44,7 @@ func (a *app) plain(err error) (code, text string) {
 	case errors.Is(err, indexeddb.ErrUnavailable):
 		own = errNoStore
 	default:
-		return "other", err.Error()
+		return person.Plain(a.language(), err)
 	}
 	if a.language() == "id" {
 		return own.code, own.id
