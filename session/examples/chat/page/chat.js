@@ -196,7 +196,7 @@ async function open(who) {
   address(who);
   try {
     const me = await opened(who, (e) => turn === opening && happened(e));
-    if (turn === opening) enter({ ...who, ...me, role: me.role === "hosted" ? "provider" : me.role || who.role });
+    if (turn === opening) await enter({ ...who, ...me, role: me.role === "hosted" ? "provider" : me.role || who.role });
   } catch (err) {
     if (turn === opening) refused(who, err);
   }
@@ -213,15 +213,16 @@ async function opened(who, onEvent) {
   }
 }
 
-function enter(me) {
+async function enter(me) {
   app.me = me;
   app.list = [];
   write($("me"), visible(me.device > 1 ? `${me.name}/${me.device}` : me.name));
   set($("me"), { "data-name": me.name, "data-device": me.device, "data-role": me.role });
   show($("move-open"), me.role === "business");
   if ($("code").dataset.kind === "link") show($("code"), false);
+  await openTalk("");
+  if (app.me !== me) return;
   screen("chat");
-  openTalk("");
   $("list-title").focus();
 }
 

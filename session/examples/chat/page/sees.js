@@ -1,10 +1,11 @@
 // The panel that shows what the relay sees.
 
-import { $, el, set, show } from "./dom.js";
+import { $, el, set, show, visible } from "./dom.js";
 
 const most = 500; // lines that are kept
 
 let source = null;
+let number = 0; // of the last line
 
 export function setUpSees(app) {
   open(matchMedia("(min-width: 1000px)").matches);
@@ -36,19 +37,19 @@ export function watchSees() {
     source = null;
     return;
   }
+  number = Infinity; // it tells from the beginning
   source = new EventSource("sees");
-  source.addEventListener("open", () => {
-    $("sees").replaceChildren(); // it tells from the beginning
-    show($("sees-gone"), false);
-  });
+  source.addEventListener("open", () => show($("sees-gone"), false));
   source.addEventListener("error", () => show($("sees-gone"), true));
-  source.addEventListener("message", (e) => add(e.data));
+  source.addEventListener("message", (e) => add(e.data, Number(e.lastEventId)));
 }
 
-function add(line) {
+function add(line, id) {
   const list = $("sees");
+  if (id <= number) list.replaceChildren(); // of a relay that was started anew
+  number = id;
   const below = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.append(el("li", { "data-testid": "sees-line" }, line));
+  list.append(el("li", { "data-testid": "sees-line" }, visible(line)));
   while (list.childElementCount > most) list.firstElementChild.remove();
   if (below) list.scrollTop = list.scrollHeight;
 }
