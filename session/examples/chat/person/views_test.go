@@ -117,9 +117,9 @@ func TestConversation(t *testing.T) {
 func TestIdentityChangeStays(t *testing.T) {
 	for _, seen := range []string{"a message", "a bundle"} {
 		t.Run(seen, func(t *testing.T) {
-			r, ani, budi := twoFriends(t)
+			r, ani, _ := twoFriends(t)
 			require.False(t, ani.with(t, "budi").Changed)
-			budi = newTestPerson(t, budi1, r, keystore.NewMemory())
+			budi := newTestPerson(t, budi1, r, keystore.NewMemory())
 			budi.arrives(t)
 			if seen == "a message" {
 				budi.sends(t, "ani", "a new phone")
@@ -407,8 +407,8 @@ func TestHistoryBounded(t *testing.T) {
 // message is announced once, and before it.
 func TestStopWhileAnnouncing(t *testing.T) {
 	for stop := range 20 {
-		r, ani, budi := twoFriends(t)
-		budi = newTestPerson(t, budi1, r, keystore.NewMemory())
+		r, ani, _ := twoFriends(t)
+		budi := newTestPerson(t, budi1, r, keystore.NewMemory())
 		budi.arrives(t)
 		require.NoError(t, budi.Last(t.Context(), "ani", time.Minute))
 		budi.drained()
