@@ -25,15 +25,10 @@ func (p *Person) Export(ctx context.Context, dst io.Writer, progress func(done, 
 	if err != nil {
 		return "", err
 	}
-	all := int64(len(lines))
-	device := func(done int64) int64 { return done + all }
-	total := device
 	secret := hosting.GenerateArchiveKey()
-	var written int64
+	count := &counter{left: int64(len(lines)), tell: progress}
 	w, err := hosting.NewArchiveWriter(dst, secret, &hosting.ArchiveOptions{Progress: func(records, _ int64) error {
-		if written = records; progress != nil {
-			progress(records, total(records))
-		}
+		count.to(records)
 		return ctx.Err()
 	}})
 	if err != nil {
@@ -42,8 +37,7 @@ func (p *Person) Export(ctx context.Context, dst io.Writer, progress func(done, 
 	if err := w.Device(ctx, p.own); err != nil {
 		return "", err
 	}
-	known := written + all
-	total = func(int64) int64 { return known }
+	count.known()
 	for i := range lines {
 		if err := w.Write(&lines[i]); err != nil {
 			return "", err
@@ -52,11 +46,26 @@ func (p *Person) Export(ctx context.Context, dst io.Writer, progress func(done, 
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	if progress != nil {
-		progress(known, known) // what disappeared meanwhile is done, too
-	}
+	count.to(count.total) // what disappeared meanwhile is done, too
 	return secret.Text(), nil
 }
+
+// A counter tells how much of an archive is written.
+type counter struct {
+	done, total int64
+	left        int64 // lines, behind what the device has
+	tell        func(done, total int64)
+}
+
+// to tells that so many records are written.
+func (c *counter) to(done int64) {
+	if c.done = done; c.tell != nil {
+		c.tell(done, max(c.total, done+c.left))
+	}
+}
+
+// known says that all that is left are the lines.
+func (c *counter) known() { c.total, c.left = c.done+c.left, 0 }
 
 // everything returns a record of each line of each conversation.
 func (p *Person) everything(ctx context.Context) (out []hosting.ArchiveRecord, err error) {

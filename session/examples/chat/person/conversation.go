@@ -150,17 +150,12 @@ func (p *Person) converse(ctx context.Context, name string, all *ledger) (Conver
 		return c, err
 	}
 	c.Timer = int64(timer.Duration / time.Second)
-	for _, x := range all.waits {
-		if x.Peer == name && x.says() {
-			c.Waiting++
+	p.written(all, &c)
+	var readers []string
+	if !ValidGroup(name) || slices.Contains(c.Members, post.NameOf(p.me.User)) {
+		if readers, err = p.readers(ctx, &note{Peer: name}); err != nil {
+			return c, err
 		}
-	}
-	if lines := p.lines(name, c.Members, all); len(lines) > 0 {
-		c.Last = &lines[len(lines)-1]
-	}
-	readers, err := p.readers(ctx, &note{Peer: name})
-	if err != nil { // a group that one is not in
-		readers = nil
 	}
 	if !ValidGroup(name) {
 		if err := p.about(ctx, name, &c); err != nil {
@@ -168,6 +163,18 @@ func (p *Person) converse(ctx context.Context, name string, all *ledger) (Conver
 		}
 	}
 	return c, p.stands(ctx, readers, &c)
+}
+
+// written fills in what was written last, and what is not sent.
+func (p *Person) written(all *ledger, c *Conversation) {
+	for _, x := range all.waits {
+		if x.Peer == c.Name && x.says() {
+			c.Waiting++
+		}
+	}
+	if lines := p.lines(c.Name, c.Members, all); len(lines) > 0 {
+		c.Last = &lines[len(lines)-1]
+	}
 }
 
 // about fills in what is known of somebody.

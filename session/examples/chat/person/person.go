@@ -21,6 +21,15 @@
 //	body.go     what is in a message
 //	client.go   how a Device asks a server for devices and their keys
 //	open.go     where a person begins
+//
+// And what a screen needs that is drawn from state, anew at any time:
+//
+//	conversation.go   the conversations, and what stands in their way
+//	history.go        the lines of one
+//	announcements.go  those that nobody wrote: that a label changed, and the like
+//	held.go           changed keys, questions and alarms, which a reload does not lose
+//	archive.go        all that a person takes along
+//	plain.go          what went wrong, in a sentence; plainwords.go has those
 package person
 
 import (

@@ -432,3 +432,34 @@ func TestStopWhileAnnouncing(t *testing.T) {
 	}
 	require.Fail(t, "it never ends")
 }
+
+// While messages pass, a screen that reads at any moment sees each that was written in
+// one line, from then on.
+func TestHistoryWhileSending(t *testing.T) {
+	_, ani, budi := twoPeople(t)
+	ani.live(t)
+	budi.live(t)
+	ani.next(t, ReadyEvent)
+	budi.next(t, ReadyEvent)
+	const most = 10
+	for i := range most {
+		require.NoError(t, ani.Write(t.Context(), "budi", fmt.Sprint(i)))
+		for {
+			all, err := ani.History(t.Context(), "budi")
+			require.NoError(t, err)
+			require.Len(t, all, i+1)
+			ani.SetLang([]string{"en", "id"}[i%2])
+			_, err = ani.Conversations(t.Context())
+			require.NoError(t, err)
+			if all[i].State == "sent" {
+				break
+			}
+		}
+	}
+	for i := range most {
+		require.Equal(t, fmt.Sprint(i), budi.until(t, ReadEvent).Text)
+	}
+	all, err := budi.History(t.Context(), "ani")
+	require.NoError(t, err)
+	require.Len(t, all, most)
+}
