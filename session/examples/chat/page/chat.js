@@ -41,8 +41,13 @@ function forgive() {
   write($("error"), "");
 }
 
+let told = 0;
+
+// tell says something in passing.
 function tell(text) {
   write($("status"), text);
+  clearTimeout(told);
+  told = setTimeout(() => write($("status"), ""), 8000);
 }
 
 // attempt reports whether something worked, and shows why if not.
@@ -137,8 +142,10 @@ function happened(e) {
 
 // trouble says what is in the way. A relay that is gone may come back.
 function trouble(e) {
+  const text = e.peer ? `${visible(e.peer)}: ${e.text}` : e.text;
   if (e.code === "gone") show($("gone"), true);
-  else if (e.text) fail(e.peer ? `${visible(e.peer)}: ${e.text}` : e.text);
+  else if (e.kind === "waits") tell(text);
+  else if (e.text) fail(text);
 }
 
 // What the start form and the address of the page can say of an account.

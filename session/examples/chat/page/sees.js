@@ -5,7 +5,7 @@ import { $, el, set, show, visible } from "./dom.js";
 const most = 500; // lines that are kept
 
 let source = null;
-let number = 0; // of the last line
+let number = 0; // of the last line, where lines have one
 
 export function setUpSees(app) {
   open(matchMedia("(min-width: 1000px)").matches);
@@ -37,16 +37,19 @@ export function watchSees() {
     source = null;
     return;
   }
-  number = Infinity; // it tells from the beginning
+  number = 0;
   source = new EventSource("sees");
-  source.addEventListener("open", () => show($("sees-gone"), false));
+  source.addEventListener("open", () => {
+    if (number === 0) $("sees").replaceChildren(); // it tells from the beginning
+    show($("sees-gone"), false);
+  });
   source.addEventListener("error", () => show($("sees-gone"), true));
   source.addEventListener("message", (e) => add(e.data, Number(e.lastEventId)));
 }
 
 function add(line, id) {
   const list = $("sees");
-  if (id <= number) list.replaceChildren(); // of a relay that was started anew
+  if (id > 0 && id <= number) list.replaceChildren(); // of a relay that was started anew
   number = id;
   const below = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   list.append(el("li", { "data-testid": "sees-line" }, visible(line)));

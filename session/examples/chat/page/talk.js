@@ -16,6 +16,7 @@ let app = null;
 let drawn = ""; // the place whose history is drawn
 let heard = new Set(); // the lines of it that were there already
 let limit = most;
+let low = true; // one looks at the newest line
 
 export function setUpTalk(of) {
   app = of;
@@ -34,6 +35,10 @@ export function setUpTalk(of) {
   click("attach", () => $("attach-input").click());
   click("earlier", earlier);
   $("attach-input").addEventListener("change", attach);
+  $("log").addEventListener("scroll", () => {
+    low = atEnd();
+  });
+  new ResizeObserver(follow).observe($("log"));
   $("timer").addEventListener("change", lasts);
   $("compose").addEventListener("submit", send);
   $("composer").addEventListener("input", () => drafts.set(place(app), $("composer").value));
@@ -56,10 +61,9 @@ export function drawTalk(of, opened = false) {
   set($("talk"), { "data-name": c ? c.name : "" });
   if (!c && !opened) set(document.body, { "data-view": "list" });
   if (!c) return;
-  const low = atEnd();
   head(c);
   alarms(c);
-  if (!opened) history(c, low);
+  if (!opened) history(c);
   compose(c);
   if (!opened && drawn === "") arrive(c);
   if (!opened) consider(app, c);
@@ -68,6 +72,7 @@ export function drawTalk(of, opened = false) {
 function leavePlace() {
   drawn = "";
   limit = most;
+  low = true;
   set($("talk"), { "data-loaded": null });
   $("lines").replaceChildren();
   $("composer").value = drafts.get(place(app)) ?? "";
@@ -78,7 +83,6 @@ function leavePlace() {
 function arrive(c) {
   drawn = place(app);
   set($("talk"), { "data-loaded": "true" });
-  $("log").scrollTop = $("log").scrollHeight;
   if (document.querySelector("dialog[open]")) return;
   if (app.phone() || blocked(c)) $("peer").focus();
   else $("composer").focus();
@@ -164,9 +168,14 @@ function digits(list, key) {
   });
 }
 
+// follow keeps the newest line in view, for one who looks at it.
+function follow() {
+  if (low) $("log").scrollTop = $("log").scrollHeight;
+}
+
 const atEnd = () => $("log").scrollHeight - $("log").scrollTop - $("log").clientHeight < 60;
 
-function history(c, low) {
+function history(c) {
   const lines = app.lines;
   const from = Math.max(0, lines.length - limit);
   set($("log"), { "aria-label": say("log", { name: titleOf(c) }) });
@@ -176,7 +185,8 @@ function history(c, low) {
   keyed($("lines"), lines.slice(from), (l) => `${l.kind} ${l.id}`, make, (node, line) => update(node, line, c));
   const news = lines.filter((l) => !heard.has(l.id));
   for (const l of news) heard.add(l.id);
-  if (low || news.some((l) => l.mine)) $("log").scrollTop = $("log").scrollHeight;
+  if (news.some((l) => l.mine)) low = true;
+  follow();
   const aloud = news.filter((l) => !l.mine).map((l) => spoken(l, c));
   if (aloud.length > 0) write($("said"), aloud.join("\n"));
 }
@@ -191,7 +201,8 @@ function earlier() {
   const log = $("log");
   const left = log.scrollHeight - log.scrollTop;
   limit += most;
-  history(app.current(), false);
+  low = false;
+  history(app.current());
   log.scrollTop = log.scrollHeight - left;
   if ($("earlier").hidden) log.focus();
 }
