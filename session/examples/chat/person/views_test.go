@@ -1,6 +1,7 @@
 package person
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -462,4 +463,29 @@ func TestHistoryWhileSending(t *testing.T) {
 	all, err := budi.History(t.Context(), "ani")
 	require.NoError(t, err)
 	require.Len(t, all, most)
+}
+
+// That a message could not be read is announced, once, where its sender is known.
+func TestAskedAnnounced(t *testing.T) {
+	r, ani, budi := twoFriends(t)
+	ani.open = true
+	ani.sends(t, "budi", "three")
+	broken := r.Mail(budi1)[0]
+	require.NoError(t, r.confirm(t.Context(), budi1, broken.ID), "the relay loses it")
+	broken.Bytes = bytes.Clone(broken.Bytes)
+	broken.Bytes[len(broken.Bytes)-1] ^= 1
+	for range 2 {
+		r.puts(t, budi1, broken)
+		require.NoError(t, budi.receiveSome(t.Context()))
+	}
+	budi.until(t, AskedEvent)
+	texts := budi.history(t, "ani")
+	require.Equal(t, []string{"one", "two", "<asked>"}, texts)
+
+	citra := newTestPerson(t, citra1, r, keystore.NewMemory())
+	citra.arrives(t)
+	broken.From, broken.ID = citra1, "strange"
+	r.puts(t, budi1, broken)
+	require.NoError(t, budi.receiveSome(t.Context()))
+	require.Empty(t, budi.history(t, "citra"), "anybody can send that")
 }
