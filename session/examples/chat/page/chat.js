@@ -314,6 +314,7 @@ function setUp() {
     address(null);
     location.reload();
   });
+  addEventListener("pageshow", (e) => e.persisted && location.reload()); // its account was closed as it was left
   $("fatal-retry").addEventListener("click", () => location.reload());
   $("refused-retry").addEventListener("click", () => open(wanted));
   $("refused-other").addEventListener("click", () => {

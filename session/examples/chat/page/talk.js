@@ -17,6 +17,7 @@ let drawn = ""; // the place whose history is drawn
 let heard = new Set(); // the lines of it that were there already
 let limit = most;
 let low = true; // one looks at the newest line
+let height = 0; // of the log, as it was drawn
 
 export function setUpTalk(of) {
   app = of;
@@ -36,7 +37,7 @@ export function setUpTalk(of) {
   click("earlier", earlier);
   $("attach-input").addEventListener("change", attach);
   $("log").addEventListener("scroll", () => {
-    low = atEnd();
+    if ($("log").clientHeight === height) low = atEnd(); // else it was not by hand
   });
   new ResizeObserver(follow).observe($("log"));
   $("timer").addEventListener("change", lasts);
@@ -65,6 +66,7 @@ export function drawTalk(of, opened = false) {
   alarms(c);
   if (!opened) history(c);
   compose(c);
+  follow();
   if (!opened && drawn === "") arrive(c);
   if (!opened) consider(app, c);
 }
@@ -170,6 +172,7 @@ function digits(list, key) {
 
 // follow keeps the newest line in view, for one who looks at it.
 function follow() {
+  height = $("log").clientHeight;
   if (low) $("log").scrollTop = $("log").scrollHeight;
 }
 
@@ -186,7 +189,6 @@ function history(c) {
   const news = lines.filter((l) => !heard.has(l.id));
   for (const l of news) heard.add(l.id);
   if (news.some((l) => l.mine)) low = true;
-  follow();
   const aloud = news.filter((l) => !l.mine).map((l) => spoken(l, c));
   if (aloud.length > 0) write($("said"), aloud.join("\n"));
 }
