@@ -281,6 +281,7 @@ function drawAccounts(all) {
 
 async function leave() {
   opening++;
+  app.me = null; // from here on nothing is read
   await attempt(() => app.api.close());
   address(null);
   await starting();
