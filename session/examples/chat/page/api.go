@@ -32,9 +32,9 @@ const maxTimer = 1 << 31
 //	write(name, text)
 //	sendFile(name, fileName, bytes, onProgress(done, total))
 //	file(name, id, onProgress(done, total)) → {name, bytes}
-//	consent(name, yes)
+//	consent(name, yes, question)      as a person.Conversation has it
 //	label(name)                       asks the relay anew who holds the keys
-//	accept(name)                      an identity key that has changed
+//	accept(name, key)                 an identity key that has changed, likewise
 //	number(name) → {digits, code, qr, verified}
 //	verify(name, digitsOrCode)
 //	group(name, members)
@@ -68,14 +68,14 @@ func (a *app) methods() map[string]method {
 
 		"start":  a.about((*person.Person).Start),
 		"label":  a.about((*person.Person).Label),
-		"accept": a.about((*person.Person).Accept),
 		"link":   a.about((*person.Person).Link),
 		"move":   a.about((*person.Person).Move),
 		"write":  a.aboutTwo((*person.Person).Write),
 		"verify": a.aboutTwo((*person.Person).Verify),
+		"accept": a.aboutTwo((*person.Person).AcceptKey),
 		"expel":  a.aboutTwo((*person.Person).Expel),
-		"consent": a.inAccount("sb", func(ctx context.Context, p *person.Person, in []any) (any, error) {
-			return nil, p.Consent(ctx, in[0].(string), in[1].(bool))
+		"consent": a.inAccount("sbs", func(ctx context.Context, p *person.Person, in []any) (any, error) {
+			return nil, p.Answer(ctx, in[0].(string), in[2].(string), in[1].(bool))
 		}),
 		"group": a.inAccount("sl", func(ctx context.Context, p *person.Person, in []any) (any, error) {
 			return nil, p.Gather(ctx, in[0].(string), in[1].([]string))

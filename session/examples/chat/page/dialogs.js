@@ -127,7 +127,7 @@ function setUpConsent(app) {
     const buttons = [$("consent-yes"), $("consent-no")];
     for (const b of buttons) set(b, { disabled: true });
     try {
-      await app.api.consent(box.dataset.name, yes);
+      await app.api.consent(box.dataset.name, yes, box.dataset.question);
       box.close();
       await app.refresh();
       (yes ? $("composer") : $("consent-open")).focus();
@@ -154,10 +154,10 @@ export function consider(app, c, again = false) {
     box.close();
     return;
   }
+  if (box.open && c.declined && box.dataset.again === "true") again = true;
   const question = c.asks ?? (again && c.declined ? { text: say("consentAgain"), lines: c.label?.lines } : null);
-  const now = question ? JSON.stringify([c.name, question]) : "";
+  const now = question ? JSON.stringify([c.name, c.question, question]) : "";
   if (box.open && put === now) return;
-  if (box.open && c.declined && !c.asks && box.dataset.again === "true") return;
   if (box.open) box.close();
   if (!question) put = "";
   if (!question || (!again && (put === now || c.declined)) || document.querySelector("dialog[open]")) return;
@@ -167,7 +167,7 @@ export function consider(app, c, again = false) {
   write($("consent-error"), "");
   texts($("consent-lines"), question.lines ?? [], "consent-line");
   parties($("consent-parties"), c.label?.parties, "consent-party");
-  set(box, { "data-name": c.name, "data-again": String(again) });
+  set(box, { "data-name": c.name, "data-question": c.question, "data-again": String(again) });
   box.showModal();
   $("consent-title").focus(); // and no button: Enter may be on its way
 }

@@ -30,7 +30,7 @@ export function setUpTalk(of) {
   click("label-again", () => app.attempt(() => app.api.label(app.open)).then((done) => done && app.tell(say("labelAsked"))));
   click("number-open", () => openNumber(app));
   click("identity-number", () => openNumber(app));
-  click("identity-accept", () => app.attempt(() => app.api.accept(app.open)));
+  click("identity-accept", () => app.attempt(() => app.api.accept(app.open, app.current().key)));
   click("group-add", () => openGroup(app, app.current()));
   click("consent-open", () => consider(app, app.current(), true));
   click("attach", () => $("attach-input").click());

@@ -2,8 +2,12 @@ package person
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/session/hosting"
@@ -90,18 +94,54 @@ type ConsentError struct {
 
 func (e *ConsentError) Error() string { return e.text }
 
-// Consent answers what was asked about those in a conversation. The answer fits the
-// question that was shown, and no other: should there be something newer to agree
-// to by now, that is asked.
+// Consent answers what was asked about those in a conversation by the last events.
+// Should there be something newer to agree to than was asked, that is asked.
 func (p *Person) Consent(ctx context.Context, name string, yes bool) error {
-	readers, err := p.readers(ctx, &note{Peer: name})
+	open, err := p.questionsIn(ctx, name)
 	if err != nil {
 		return err
 	}
+	return p.replyAll(ctx, name, open, yes)
+}
+
+// Answer answers what a Conversation asked, by its Question. Should something else be
+// asked by now, it answers nothing.
+func (p *Person) Answer(ctx context.Context, name, question string, yes bool) error {
+	open, err := p.questionsIn(ctx, name)
+	if err != nil {
+		return err
+	}
+	if questionID(open) != question {
+		return plainly("other", otherAskText, name)
+	}
+	return p.replyAll(ctx, name, open, yes)
+}
+
+// questionsIn returns what is asked about those in a conversation.
+func (p *Person) questionsIn(ctx context.Context, name string) (map[string]question, error) {
+	readers, err := p.readers(ctx, &note{Peer: name})
+	if err != nil {
+		return nil, err
+	}
 	open := p.asked(readers...)
 	if len(open) == 0 {
-		return plainly("nothing", nothingText, name).in(p.language())
+		return nil, plainly("nothing", nothingText, name).in(p.language())
 	}
+	return open, nil
+}
+
+// questionID names questions, so that an answer to them is one to no other. A token is
+// of an account and of what changes there.
+func questionID(open map[string]question) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(open)) {
+		token := open[name].Token
+		h.Write(token[:])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (p *Person) replyAll(ctx context.Context, name string, open map[string]question, yes bool) error {
 	for reader, q := range open {
 		if err := p.reply(ctx, reader, q, yes); err != nil {
 			return err

@@ -24,9 +24,10 @@ type Conversation struct {
 	Kind     string   `json:"kind"` // "person", "business", "service", "group", or "unknown"
 	Label    Label    `json:"label"`
 	Verified bool     `json:"verified"`
-	Changed  bool     `json:"changed"` // somebody in it has another identity key, which is not accepted
-	Key      string   `json:"key"`     // that one, as digits
-	Asks     *Asks    `json:"asks"`    // nothing is sent before it is answered; nil is nothing
+	Changed  bool     `json:"changed"`  // somebody in it has another identity key, which is not accepted
+	Key      string   `json:"key"`      // that one, as digits
+	Asks     *Asks    `json:"asks"`     // nothing is sent before it is answered; nil is nothing
+	Question string   `json:"question"` // what Answer answers: what is asked, or was declined
 	Declined bool     `json:"declined"`
 	Alarm    string   `json:"alarm"`   // what is wrong with what is said of who holds the keys
 	Timer    int64    `json:"timer"`   // seconds; 0 is for good
@@ -289,6 +290,9 @@ func (p *Person) asksOf(readers []string, c *Conversation) {
 			}
 			lines = append(lines, line)
 		}
+	}
+	if len(names) > 0 {
+		c.Question = questionID(questions)
 	}
 	if c.Declined = len(names) > 0 && !open; open {
 		c.Asks = &Asks{Text: fmt.Sprintf(agreeText.in(lang), strings.Join(names, ", ")), Lines: lines}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/session/hosting"
+	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // MaxText bounds a message, in bytes, so that its envelope passes the relay.
@@ -394,7 +396,18 @@ func (p *Person) complain(err error) {
 
 // Accept accepts the identity key of someone that was shown as changed.
 func (p *Person) Accept(ctx context.Context, name string) error {
+	return p.accept(ctx, name, p.ChangedKeys(name))
+}
+
+// AcceptKey is Accept of the key that a Conversation shows, and of no other, which may
+// have come meanwhile.
+func (p *Person) AcceptKey(ctx context.Context, name, digits string) error {
 	changed := p.ChangedKeys(name)
+	maps.DeleteFunc(changed, func(_ session.Address, key keys.IdentityKey) bool { return Digits(key) != digits })
+	return p.accept(ctx, name, changed)
+}
+
+func (p *Person) accept(ctx context.Context, name string, changed map[session.Address]keys.IdentityKey) error {
 	if len(changed) == 0 {
 		return plainly("nothing", noKeyText, name)
 	}

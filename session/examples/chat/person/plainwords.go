@@ -48,6 +48,7 @@ var (
 	fileChangeText = text{"the file did not come as it was sent, and is not used", "berkas tidak sampai seperti saat dikirim, dan tidak dipakai"}
 	noFileText     = text{"there is no such file", "berkas itu tidak ada"}
 	nothingYetText = text{"nothing is known of %s yet", "belum ada yang diketahui tentang %s"}
+	otherAskText   = text{"something else is asked about %s by now; look at it first", "kini ada pertanyaan lain tentang %s; lihatlah dahulu"}
 	outsideText    = text{"you are not in the group %s", "Anda tidak dalam grup %s"}
 	memberText     = text{"%s cannot be removed from that group", "%s tidak dapat dikeluarkan dari grup itu"}
 	crowdText      = text{"a group has %d members at most", "grup punya paling banyak %d anggota"}
