@@ -109,7 +109,8 @@ func (n notebook) announce(ctx context.Context, a *announcement, with ...keystor
 	case err != nil:
 		return err
 	}
-	return n.forgetOld(ctx, a.Peer, a.Kind)
+	_ = n.forgetOld(ctx, a.Peer, a.Kind) // what stays goes with the next
+	return nil
 }
 
 // forgetOld removes the oldest announcements of a kind, above the maximum.

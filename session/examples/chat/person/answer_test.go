@@ -13,7 +13,7 @@ import (
 func TestAnswer(t *testing.T) {
 	_, ani, awan, _ := customers(t)
 	require.Empty(t, ani.with(t, "toko").Question)
-	awan.sends(t, "ani", "we have moved")
+	require.NoError(t, awan.Write(t.Context(), "ani", "we have moved"))
 	require.NoError(t, ani.receiveSome(t.Context()))
 	seen := ani.with(t, "toko")
 	require.NotEmpty(t, seen.Question)

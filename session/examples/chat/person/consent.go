@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/session/hosting"
@@ -21,16 +22,18 @@ type question struct {
 }
 
 // ask shows what a person is asked, unless it was shown. What was written waits.
-func (p *Person) ask(e *hosting.ConsentRequiredError) {
+func (p *Person) ask(ctx context.Context, e *hosting.ConsentRequiredError) {
 	name := post.NameOf(e.Account)
+	no, err := p.saidNo(ctx, e)
+	p.complain(err)
 	p.mu.Lock()
 	old, known := p.questions[name]
-	p.questions[name] = question{e, e.State == "DECLINED"}
+	p.questions[name] = question{e, no}
 	p.mu.Unlock()
 	if known && old.Token == e.Token {
 		return
 	}
-	if e.State == "DECLINED" {
+	if no {
 		p.screen.Show(Event{Kind: HeldEvent, Peer: name, Text: fmt.Sprintf(refusedText.in(p.language()), name), Declined: true})
 		return
 	}
@@ -175,11 +178,48 @@ func (p *Person) reply(ctx context.Context, name string, q question, yes bool) e
 	p.mu.Lock()
 	p.questions[name] = question{q.ConsentRequiredError, !yes}
 	p.mu.Unlock()
-	if err := p.notes.announce(ctx, announced(name, AgreedEvent, saying(t, nil, name))); err != nil {
+	if err := p.announceAnswers(ctx, q.Account); err != nil {
 		return err
 	}
 	p.say(NoticeEvent, name, t, nil)
 	return nil
+}
+
+// answers returns the last of those answers in the ledger, by account.
+func (p *Person) answers(ctx context.Context, those func(*hosting.Consent) bool) (map[string]*hosting.Consent, error) {
+	last := map[string]*hosting.Consent{}
+	for c, err := range p.gate.Consents(ctx, p.own) {
+		switch {
+		case damaged(err):
+		case err != nil:
+			return nil, err
+		case those(c) && (last[c.Account] == nil || c.At.After(last[c.Account].At)):
+			last[c.Account] = c
+		}
+	}
+	return last, nil
+}
+
+// announceAnswers announces the last answer that was given about an account, "" for all
+// accounts, unless that was done. The ledger has it before.
+func (p *Person) announceAnswers(ctx context.Context, account string) error {
+	last, err := p.answers(ctx, func(c *hosting.Consent) bool { return account == "" || c.Account == account })
+	if err != nil {
+		return err
+	}
+	said := map[hosting.Answer]text{hosting.Yes: yesText, hosting.No: noText} // not what a rule answered
+	for _, c := range last {
+		t, ok := said[c.Answer]
+		if name := post.NameOf(c.Account); ok {
+			at := c.At.Add(time.Second - 1) // the ledger counts whole seconds
+			if now := time.Now(); now.Before(at) {
+				at = now
+			}
+			a := announced(name, AgreedEvent, saying(t, nil, name)).of(fmt.Sprintf("%x-%d-%d", c.To, c.At.Unix(), c.Answer), at)
+			err = errors.Join(err, p.notes.announce(ctx, a))
+		}
+	}
+	return err
 }
 
 // trusts reports whether what is asked was answered before: that somebody signs with
@@ -189,7 +229,7 @@ func (p *Person) trusts(ctx context.Context, e *hosting.ConsentRequiredError) bo
 	p.mu.Lock()
 	key, accepted := p.accepted[post.NameOf(e.Account)]
 	p.mu.Unlock()
-	if !accepted || !e.Diff.KeyChanged || len(e.Diff.Wider.Lines(p.language())) > 0 {
+	if no, err := p.saidNo(ctx, e); err != nil || no || !accepted || !e.Diff.KeyChanged || len(e.Diff.Wider.Lines(p.language())) > 0 {
 		return false
 	}
 	signed, err := p.relay.Manifest(ctx, e.Account)

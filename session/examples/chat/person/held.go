@@ -59,6 +59,7 @@ type changedKey struct {
 
 // recall takes up the changed keys that were shown before this process started.
 func (p *Person) recall(ctx context.Context) error {
+	noted := map[session.Address]keys.IdentityKey{}
 	for rec, err := range p.notes.store.List(ctx, p.notes.scope, kindChanged, "") {
 		if err != nil {
 			return err
@@ -76,9 +77,14 @@ func (p *Person) recall(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !id.Accepted.Equal(key) { // else the process stopped before it was noted
+		if id.Accepted.Equal(key) { // and the process stopped before it was noted
+			noted[a] = key
+		} else {
 			p.changed[a] = key
 		}
+	}
+	for a, key := range noted { // what cannot be noted now is at the next start
+		_ = p.noteAccepted(ctx, post.NameOf(a.User), map[session.Address]keys.IdentityKey{a: key})
 	}
 	return nil
 }
@@ -265,15 +271,6 @@ func (p *Person) saidNo(ctx context.Context, e *hosting.ConsentRequiredError) (b
 	if e.State != "CONFLICT" {
 		return e.State == "DECLINED", nil
 	}
-	var last *hosting.Consent
-	for c, err := range p.gate.Consents(ctx, p.own) {
-		switch {
-		case damaged(err):
-		case err != nil:
-			return false, err
-		case c.Account == e.Account && c.From == e.From && c.To == e.To && (last == nil || c.At.After(last.At)):
-			last = c
-		}
-	}
-	return last != nil && last.Answer == hosting.No, nil
+	all, err := p.answers(ctx, func(c *hosting.Consent) bool { return c.Account == e.Account && c.From == e.From && c.To == e.To })
+	return all[e.Account] != nil && all[e.Account].Answer == hosting.No, err
 }

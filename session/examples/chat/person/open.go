@@ -98,6 +98,7 @@ func Open(ctx context.Context, store keystore.Store, me session.Address, asked R
 	}
 	p := newPerson(me, d, gate, store, relay, s, o)
 	p.role = r
+	_ = p.announceAnswers(ctx, "") // what cannot be announced now is at the next start
 	return p, p.recall(ctx)
 }
 

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/session/hosting"
-	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
 // MaxText bounds a message, in bytes, so that its envelope passes the relay.
@@ -373,7 +371,7 @@ func (p *Person) explain(ctx context.Context, name string, err error) {
 	var consent *hosting.ConsentRequiredError
 	switch {
 	case errors.As(err, &consent):
-		p.ask(consent)
+		p.ask(ctx, consent)
 	case !p.isNews(name, err) || err == nil:
 	case errors.As(err, &untrusted):
 		p.complain(p.noteChange(ctx, untrusted.Address, untrusted.Seen, time.Now()))
@@ -392,53 +390,4 @@ func (p *Person) complain(err error) {
 	if err != nil {
 		p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
 	}
-}
-
-// Accept accepts the identity key of someone that was shown as changed.
-func (p *Person) Accept(ctx context.Context, name string) error {
-	return p.accept(ctx, name, p.ChangedKeys(name))
-}
-
-// AcceptKey is Accept of the key that a Conversation shows, and of no other, which may
-// have come meanwhile.
-func (p *Person) AcceptKey(ctx context.Context, name, digits string) error {
-	changed := p.ChangedKeys(name)
-	maps.DeleteFunc(changed, func(_ session.Address, key keys.IdentityKey) bool { return Digits(key) != digits })
-	return p.accept(ctx, name, changed)
-}
-
-func (p *Person) accept(ctx context.Context, name string, changed map[session.Address]keys.IdentityKey) error {
-	if len(changed) == 0 {
-		return plainly("nothing", noKeyText, name)
-	}
-	for a, key := range changed {
-		if err := p.device.AcceptIdentity(ctx, a, key); err != nil {
-			return err
-		}
-		p.mu.Lock()
-		p.accepted[name] = key
-		p.mu.Unlock()
-		if err := p.forgetChange(ctx, a); err != nil {
-			return err
-		}
-	}
-	if err := p.notes.announce(ctx, announced(name, AgreedEvent, saying(acceptedText, nil, name))); err != nil {
-		return err
-	}
-	return p.agreeTo(ctx, name)
-}
-
-// agreeTo settles what was answered by accepting an identity key, before anything is
-// sent: that the account signs with it.
-func (p *Person) agreeTo(ctx context.Context, name string) error {
-	defer p.settle(name)
-	if p.gate == nil {
-		return nil
-	}
-	s, err := p.standing(ctx, name)
-	var consent *hosting.ConsentRequiredError
-	if err != nil || !errors.As(s.refused, &consent) || !p.trusts(ctx, consent) {
-		return err
-	}
-	return p.gate.Consent(ctx, p.own, consent.Account, consent.Token, hosting.ByPolicy)
 }
