@@ -112,7 +112,7 @@ func (a *app) callOpen(_ context.Context, in []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.open(w, screen{in[1].(js.Value)})
+	p, err := a.open(w, screen{a, in[1].(js.Value)})
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,10 @@ function plain(err) {
   return typeof err?.code === "string" && err.message ? err.message : say("unreadable");
 }
 
+let failures = 0;
+
 function fail(err) {
+  failures++;
   write($("error"), typeof err === "string" ? err : plain(err));
   show($("error-bar"), true);
 }
@@ -50,11 +53,13 @@ function tell(text) {
   told = setTimeout(() => write($("status"), ""), 8000);
 }
 
-// attempt reports whether something worked, and shows why if not.
+// attempt reports whether something worked, and shows why if not. What went wrong
+// meanwhile with something else stays to be read.
 async function attempt(work) {
+  const before = failures;
   try {
     await work();
-    forgive();
+    if (failures === before) forgive();
     return true;
   } catch (err) {
     if (err?.code !== "asks") fail(err); // the question itself is shown

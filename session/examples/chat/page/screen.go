@@ -9,10 +9,22 @@ import (
 	"github.com/gembok-e2ee/gembok/session/examples/chat/person"
 )
 
-// A screen is a function of the page that is called with each event.
-type screen struct{ onEvent js.Value }
+// A screen is a function of the page that is called with each event. What went wrong is
+// said as a Promise would say it, in a sentence and a code.
+type screen struct {
+	app     *app
+	onEvent js.Value
+}
 
-func (s screen) Show(e person.Event) { call(s.onEvent, toJS(e)) }
+func (s screen) Show(e person.Event) {
+	shown := toJS(e)
+	if e.Err != nil {
+		code, text := s.app.plain(e.Err)
+		shown.Set("code", code)
+		shown.Set("text", text)
+	}
+	call(s.onEvent, shown)
+}
 
 // frame is how long a browser needs between what it shows.
 const frame = time.Second / 60

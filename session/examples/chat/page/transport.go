@@ -48,9 +48,10 @@ func (transport) Do(ctx context.Context, r *person.Request) (status int, answer 
 	if r.Progress != nil {
 		handlers.add(passing(x, r), "progress", func(e js.Value) {
 			select {
-			case passed <- [2]int64{int64(e.Get("loaded").Float()), int64(e.Get("total").Float())}:
-			default: // what passed before was not shown yet
+			case <-passed: // was not told yet, and is old now
+			default:
 			}
+			passed <- [2]int64{int64(e.Get("loaded").Float()), int64(e.Get("total").Float())}
 		})
 	}
 	if r.Body == nil {
@@ -63,6 +64,11 @@ func (transport) Do(ctx context.Context, r *person.Request) (status int, answer 
 		case n := <-passed: // here, since nothing may wait in a handler
 			r.Progress(n[0], n[1])
 		case <-ended:
+			select {
+			case n := <-passed:
+				r.Progress(n[0], n[1])
+			default:
+			}
 			if tooLarge {
 				return 0, nil, post.ErrNonsense
 			}

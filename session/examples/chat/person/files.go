@@ -116,6 +116,13 @@ func (p *Person) fetchFile(ctx context.Context, f *file, progress func(done, tot
 	if err != nil {
 		return nil, err
 	}
+	size, err := attachment.EncryptedSize(pointer.Size)
+	if err != nil {
+		return nil, err
+	}
+	if of := progress; of != nil { // how much it is, the relay need not say
+		progress = func(done, _ int64) { of(min(done, size), size) }
+	}
 	blob, err := p.relay.left(ctx, f.Blob, progress)
 	if errors.Is(err, post.ErrUnknown) {
 		return nil, plainly("file", noFileText).because(err)
