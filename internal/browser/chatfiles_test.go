@@ -121,6 +121,33 @@ func files(s *server) {
 	}
 	budi.is("document.querySelectorAll('img, [onerror]').length === 0")
 	budi.shot("hostile names")
+	interruptedFile(s, ani, budi)
+}
+
+// interruptedFile reloads the page while a file is on its way to the relay, and another
+// while it is on its way from there.
+func interruptedFile(s *server, ani, budi *someone) {
+	for _, served := range []bool{false, true} {
+		name := map[bool]string{false: "belum sampai.bin", true: "sudah sampai.bin"}[served]
+		path, content := s.aFile(name, 100_000)
+		at := s.stalls("PUT", "/relay/file/", served)
+		ani.attaches(path)
+		at.wait(s.t)
+		ani.reloads()
+		ani.turns("budi")
+		budi.reads(name)
+		_, got := budi.saves(name)
+		require.True(s.t, bytes.Equal(content, got), "another content")
+		ani.wait("eyes.count(true, %s) === 1", name)
+	}
+	at := s.stalls("GET", "/relay/file/", false)
+	budi.clickOn(file("sudah sampai.bin", "file-get"))
+	at.wait(s.t)
+	budi.reloads()
+	budi.turns("ani")
+	budi.reads("belum sampai.bin", "sudah sampai.bin")
+	_, got := budi.saves("sudah sampai.bin")
+	require.Len(s.t, got, 100_000)
 }
 
 // All of one's data is one file, which the key that is shown opens.

@@ -21,9 +21,14 @@ const (
 	maxFileName = 255
 )
 
+// kindBlob are records of encrypted files that are not at the relay yet, by the note in
+// the outbox that is about one.
+const kindBlob = "blob"
+
 // SendFile sends a file: what is in it goes to the relay, encrypted for nobody in
-// particular, and the key to it goes in a message. Progress, nil for none, is told of
-// the bytes that are encrypted and those that are uploaded, together.
+// particular, and the key to it goes in a message. Both are in the outbox before
+// anything leaves, and wait there if need be. Progress, nil for none, is told of the
+// bytes that are encrypted and those that are uploaded, together.
 func (p *Person) SendFile(ctx context.Context, to, name string, content []byte, progress func(done, total int64)) error {
 	if len(content) > MaxFile || len(name) > maxFileName {
 		return plainly("large", longText, MaxFile)
@@ -45,12 +50,50 @@ func (p *Person) SendFile(ctx context.Context, to, name string, content []byte, 
 		return err
 	}
 	x.File = &file{Name: name, Blob: newID(), Pointer: pointer.Bytes()}
-	uploaded := func(done, _ int64) { progress(encrypted+min(done, size), total) }
-	if err := p.relay.leave(ctx, x.File.Blob, blob, uploaded); err != nil {
+	p.watch(x.ID, func(done, _ int64) { progress(encrypted+min(done, size), total) })
+	defer p.watch(x.ID, nil)
+	if err := p.post(ctx, x, keystore.Change{Op: keystore.Put, Key: p.notes.key(kindBlob, x.ID), Value: blob}); err != nil {
 		return err
 	}
-	progress(total, total)
-	return p.post(ctx, x)
+	select {
+	case <-p.published:
+	default:
+		return nil // it waits until the relay knows this device
+	}
+	_, _ = p.Flush(ctx) // what stays there is tried again
+	p.wake()
+	return ctx.Err()
+}
+
+// watch has a function be told how far the file of a note is uploaded, nil none.
+func (p *Person) watch(id string, progress func(done, total int64)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bars[id] = progress; progress == nil {
+		delete(p.bars, id)
+	}
+}
+
+// uploadFile brings the file of a note to the relay, if there is one that is not there
+// yet.
+func (p *Person) uploadFile(ctx context.Context, x *note) error {
+	if x.File == nil {
+		return nil
+	}
+	rec, err := p.notes.store.Load(ctx, p.notes.key(kindBlob, x.ID))
+	if err != nil || rec[0].Version == 0 {
+		return err
+	}
+	p.mu.Lock()
+	progress := p.bars[x.ID]
+	p.mu.Unlock()
+	if err := p.relay.leave(ctx, x.File.Blob, rec[0].Value, progress); err != nil {
+		return err
+	}
+	if size := int64(len(rec[0].Value)); progress != nil {
+		progress(size, size)
+	}
+	return p.notes.erase(ctx, rec[0].Key)
 }
 
 // encryptFile encrypts a file, and tells how much of it is.
@@ -93,18 +136,25 @@ func (p *Person) LastFile(ctx context.Context, peer string, progress func(done, 
 // File returns the file of a line, under the name that its sender chose, when all of it
 // is there and right. Progress, nil for none, is told of the bytes that have come.
 func (p *Person) File(ctx context.Context, id string, progress func(done, total int64)) (name string, content []byte, err error) {
-	recs, err := p.notes.store.Load(ctx, p.notes.key(kindHistory, id), p.notes.key(kindOutbox, id))
+	recs, err := p.notes.store.Load(ctx, p.notes.key(kindHistory, id), p.notes.key(kindOutbox, id), p.notes.key(kindBlob, id))
 	if err != nil {
 		return "", nil, err
 	}
 	x := new(note)
-	for _, rec := range recs {
+	for _, rec := range recs[:2] {
 		if rec.Version != 0 && json.Unmarshal(rec.Value, x) != nil {
 			return "", nil, fmt.Errorf("%w: a note", keystore.ErrCorrupt)
 		}
 	}
 	if x.File == nil || !x.Gone.IsZero() && !time.Now().Before(x.Gone) {
 		return "", nil, plainly("file", noFileText)
+	}
+	if blob := recs[2]; blob.Version != 0 { // not at the relay yet
+		pointer, err := x.File.pointer()
+		if err == nil {
+			content, err = open(pointer, blob.Value)
+		}
+		return x.File.Name, content, err
 	}
 	content, err = p.fetchFile(ctx, x.File, progress)
 	return x.File.Name, content, err

@@ -3,6 +3,7 @@ package person
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -124,4 +125,62 @@ func TestFileOfLine(t *testing.T) {
 	require.Equal(t, "file", code)
 	require.Error(t, ani.SendFile(t.Context(), "budi", "large", make([]byte, MaxFile+1), nil))
 	require.Error(t, ani.SendFile(t.Context(), "budi", strings.Repeat("x", maxFileName+1), nil, nil))
+}
+
+// A file that is not at the relay yet waits in the outbox, whatever ends meanwhile, and
+// arrives once.
+func TestFileWaits(t *testing.T) {
+	r, ani, budi := twoFriends(t)
+	content := bytes.Repeat([]byte("mango"), 40_000)
+	status := 0 // of answers to what is uploaded, 0 for the relay's own
+	bad := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPut && strings.HasPrefix(req.URL.Path, "/file/") && status != 0 {
+			w.WriteHeader(status)
+			return
+		}
+		r.ServeHTTP(w, req)
+	})
+	ani.relay.transport = direct{bad}
+	status = http.StatusBadGateway
+	require.NoError(t, ani.SendFile(t.Context(), "budi", "mango.txt", content, nil))
+	ani.until(t, WaitsEvent)
+	require.Empty(t, r.Mail(budi1))
+	line := ani.with(t, "budi").Last
+	require.Equal(t, "waiting", line.State)
+	_, got, err := ani.File(t.Context(), line.ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, content, got)
+
+	ani = newTestPerson(t, ani1, bad, ani.store)
+	left, err := ani.Flush(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, left)
+	status = 0
+	left, err = ani.Flush(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, left)
+	require.NoError(t, budi.receiveSome(t.Context()))
+	_, got, err = budi.File(t.Context(), budi.with(t, "ani").Last.ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, content, got)
+	require.Zero(t, ani.blobs(t), "the relay has it")
+
+	status = http.StatusRequestEntityTooLarge
+	require.NoError(t, ani.SendFile(t.Context(), "budi", "melon.txt", content, nil))
+	require.NotZero(t, ani.blobs(t))
+	left, err = ani.Flush(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, left, "it never goes")
+	ani.until(t, TroubleEvent)
+	require.Zero(t, ani.blobs(t))
+}
+
+// blobs is how many files wait to be uploaded.
+func (p *testPerson) blobs(t *testing.T) (n int) {
+	t.Helper()
+	for _, err := range p.store.List(t.Context(), p.notes.scope, kindBlob, "") {
+		require.NoError(t, err)
+		n++
+	}
+	return n
 }

@@ -67,13 +67,13 @@ func (n notebook) key(kind, id string) keystore.Key {
 	return keystore.Key{Scope: n.scope, Kind: kind, Name: id}
 }
 
-// save stores a note as it now is.
-func (n *notebook) save(ctx context.Context, kind string, x *note) error {
+// save stores a note as it now is, together with other changes.
+func (n *notebook) save(ctx context.Context, kind string, x *note, with ...keystore.Change) error {
 	value, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
-	v, err := n.store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: n.key(kind, x.ID), Expect: x.version, Value: value})
+	v, err := n.store.Commit(ctx, append(with, keystore.Change{Op: keystore.Put, Key: n.key(kind, x.ID), Expect: x.version, Value: value})...)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,7 @@ func newPerson(me session.Address, d Device, gate *hosting.Gate, store keystore.
 		kick: make(chan struct{}, 1), aging: make(chan struct{}, 1), published: make(chan struct{}),
 		changed: map[session.Address]keys.IdentityKey{}, accepted: map[string]keys.IdentityKey{}, said: map[string]string{},
 		labels: map[string][]string{}, questions: map[string]question{},
+		bars: map[string]func(done, total int64){},
 		open: o.Unsealed, decrypted: o.Decrypted,
 	}
 	p.SetLang(o.Lang)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/session"
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 	"github.com/gembok-e2ee/gembok/session/hosting"
@@ -23,11 +24,12 @@ func (p *Person) Write(ctx context.Context, to, text string) error {
 	return p.post(ctx, &note{ID: newID(), At: time.Now(), Peer: to, Mine: true, Text: text})
 }
 
-func (p *Person) post(ctx context.Context, x *note) error {
+// post puts a note into the outbox, together with other changes.
+func (p *Person) post(ctx context.Context, x *note, with ...keystore.Change) error {
 	if err := p.mayPost(ctx, x); err != nil {
 		return err
 	}
-	if err := p.notes.save(ctx, kindOutbox, x); err != nil {
+	if err := p.notes.save(ctx, kindOutbox, x, with...); err != nil {
 		return err
 	}
 	p.wake()
@@ -86,6 +88,8 @@ func (p *Person) sendAll(ctx context.Context) {
 // Flush sends what can be sent, and returns how many messages wait for
 // something. Those to one person leave in the order in which they were written.
 func (p *Person) Flush(ctx context.Context) (left int, err error) {
+	p.sending.Lock()
+	defer p.sending.Unlock()
 	all, err := p.notes.all(ctx, kindOutbox)
 	if err != nil {
 		p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
@@ -154,6 +158,9 @@ func (p *Person) send(ctx context.Context, x *note) (err error) {
 		said, err := p.submit(ctx, x)
 		switch {
 		case errors.Is(err, post.ErrRejected):
+			if err := p.notes.erase(ctx, p.notes.key(kindBlob, x.ID)); err != nil {
+				return err
+			}
 			p.screen.Show(Event{Kind: TroubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error(), Err: err})
 			return p.notes.drop(ctx, kindOutbox, x)
 		case err != nil:
@@ -180,7 +187,11 @@ func (p *Person) send(ctx context.Context, x *note) (err error) {
 	}
 }
 
+// submit hands a note in, and before it the file that it is about.
 func (p *Person) submit(ctx context.Context, x *note) ([]session.Difference, error) {
+	if err := p.uploadFile(ctx, x); err != nil {
+		return nil, err
+	}
 	for _, part := range x.Sealed {
 		if said, err := p.relay.submit(ctx, part); err != nil || len(said) > 0 {
 			return said, err

@@ -80,6 +80,7 @@ type Person struct {
 	passport credentials
 	open     bool       // say to the relay who writes
 	telling  sync.Mutex // held while events of the device are shown
+	sending  sync.Mutex // held while the outbox is emptied
 
 	mu        sync.Mutex
 	changed   map[session.Address]keys.IdentityKey // keys that were shown and not accepted
@@ -87,6 +88,7 @@ type Person struct {
 	said      map[string]string                    // what was shown to be wrong with the mail to a name, or with the relay ("")
 	labels    map[string][]string                  // what was shown of who holds the keys in a conversation
 	questions map[string]question                  // by the name of whom they are about
+	bars      map[string]func(done, total int64)   // are told how far files are uploaded, by note
 }
 
 // Run receives and sends until ctx ends.
