@@ -92,9 +92,12 @@ func (p *Person) Flush(ctx context.Context) (left int, err error) {
 	defer p.sending.Unlock()
 	all, err := p.notes.all(ctx, kindOutbox)
 	if err != nil {
-		p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
+		if p.isNews("the outbox", err) {
+			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
+		}
 		return 0, err
 	}
+	p.isNews("the outbox", nil)
 	waits := map[string]bool{}
 	for _, x := range all {
 		readers, err := p.readers(ctx, x)
@@ -208,6 +211,12 @@ func (p *Person) encrypt(ctx context.Context, x *note) (*session.Sending, error)
 		return nil, err
 	}
 	users := usersOf(readers)
+	if p.full.Load() { // encrypt, and take a key of somebody's, only where that can be saved
+		if err := p.notes.save(ctx, kindOutbox, x); err != nil {
+			return nil, err
+		}
+		p.full.Store(false)
+	}
 	if p.failed(x.Peer) { // the last time: encrypt no more for nothing
 		var unknown *session.DirectoryError // what is wrong with a label, Send judges
 		if err := p.device.Refresh(ctx, users...); errors.As(err, &unknown) {
@@ -380,6 +389,9 @@ func (p *Person) explain(ctx context.Context, name string, err error) {
 	var untrusted *session.UntrustedIdentityError
 	var asked *session.DirectoryError
 	var consent *hosting.ConsentRequiredError
+	if errors.Is(err, keystore.ErrFull) {
+		p.full.Store(true)
+	}
 	switch {
 	case errors.As(err, &consent):
 		p.ask(ctx, consent)

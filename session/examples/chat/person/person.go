@@ -82,10 +82,12 @@ type Person struct {
 	telling  sync.Mutex // held while events of the device are shown
 	sending  sync.Mutex // held while the outbox is emptied
 
+	full atomic.Bool // there was no room to send something
+
 	mu        sync.Mutex
 	changed   map[session.Address]keys.IdentityKey // keys that were shown and not accepted
 	accepted  map[string]keys.IdentityKey          // the last one that was, by name
-	said      map[string]string                    // what was shown to be wrong with the mail to a name, or with the relay ("")
+	said      map[string]string                    // what was shown to be wrong with the mail to a name, with the relay (""), or here
 	labels    map[string][]string                  // what was shown of who holds the keys in a conversation
 	questions map[string]question                  // by the name of whom they are about
 	bars      map[string]func(done, total int64)   // are told how far files are uploaded, by note
@@ -93,9 +95,6 @@ type Person struct {
 
 // Run receives and sends until ctx ends.
 func (p *Person) Run(ctx context.Context) error {
-	if err := p.catchUp(ctx); err != nil {
-		return err
-	}
 	var all sync.WaitGroup
 	all.Go(func() { p.sendAll(ctx) })
 	all.Go(func() { p.receiveAll(ctx) })
@@ -129,9 +128,14 @@ func (p *Person) catchUp(ctx context.Context) error {
 // again with the prekeys: a relay that was started anew has forgotten them.
 func (p *Person) receiveAll(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := p.publish(ctx)
-		for err == nil {
-			err = p.receiveSome(ctx)
+		err := p.catchUp(ctx)
+		if err == nil {
+			err = p.publish(ctx)
+		}
+		for err == nil && ctx.Err() == nil {
+			if err = p.receiveSome(ctx); err == nil {
+				p.isNews(ownTrouble, nil)
+			}
 		}
 		if ctx.Err() != nil {
 			return
@@ -140,11 +144,24 @@ func (p *Person) receiveAll(ctx context.Context) {
 			p.screen.Show(Event{Kind: RemovedEvent})
 			return
 		}
-		if p.isNews("", err) && !errors.Is(err, post.ErrUnknown) {
+		if about := troubleOf(err); p.isNews(about, err) && !errors.Is(err, post.ErrUnknown) {
 			p.screen.Show(Event{Kind: TroubleEvent, Text: err.Error(), Err: err})
 		}
 		pause(ctx, retryAfter)
 	}
+}
+
+// ownTrouble is the name under which what is wrong on this side is news. It is over when
+// something can be received; what is wrong with the relay is when that takes prekeys.
+const ownTrouble = "this device"
+
+func troubleOf(err error) string {
+	for _, relays := range []error{post.ErrGone, post.ErrUnknown, post.ErrFull, post.ErrRejected} {
+		if errors.Is(err, relays) {
+			return ""
+		}
+	}
+	return ownTrouble
 }
 
 // publish uploads what the directory should have: at the start, and when the
@@ -219,6 +236,7 @@ func (p *Person) receiveSome(ctx context.Context) error {
 			return err
 		}
 	}
+	began := time.Now()
 	bag, err := p.relay.mail(ctx, p.me, p.siblings)
 	if errors.Is(err, post.ErrRemoved) {
 		p.resign()
@@ -226,6 +244,7 @@ func (p *Person) receiveSome(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	nothing := len(bag.Mail) == 0 && bag.Own == p.siblings
 	if bag.Own != p.siblings {
 		if err := p.meet(ctx, bag.Own); err != nil {
 			return err
@@ -235,6 +254,9 @@ func (p *Person) receiveSome(ctx context.Context) error {
 		if err := p.receive(ctx, incoming{Envelope: e}); err != nil {
 			return err
 		}
+	}
+	if nothing && time.Since(began) < retryAfter { // the relay ought to wait until there is something
+		pause(ctx, retryAfter)
 	}
 	return nil
 }
