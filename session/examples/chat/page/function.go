@@ -119,7 +119,7 @@ func bytesFromJS(v js.Value) (b []byte, ok bool) {
 	if !v.InstanceOf(js.Global().Get("Uint8Array")) {
 		return nil, false
 	}
-	b = make([]byte, v.Length())
+	b = make([]byte, min(v.Length(), person.MaxFile+1)) // more is too large in any case, and might be for the memory
 	js.CopyBytesToGo(b, v)
 	return b, true
 }

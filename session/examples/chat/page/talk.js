@@ -233,7 +233,7 @@ function update(node, line, c) {
   message(node, line, c);
 }
 
-const words = { waiting: "stateWaiting", sent: "stateSent", read: "stateRead" };
+const words = { waiting: "stateWaiting", sent: "stateSent", rejected: "stateRejected", read: "stateRead" };
 const marks = { unaccepted: "markUnaccepted", unlisted: "markUnlisted", outsider: "markOutsider" };
 
 function message(node, line, c) {

@@ -118,6 +118,7 @@ const table = {
   you: ["You", "Anda"],
   stateWaiting: ["waiting", "menunggu"],
   stateSent: ["sent", "terkirim"],
+  stateRejected: ["not sent: the relay does not take it", "tidak terkirim: relay tidak menerimanya"],
   stateRead: ["read", "dibaca"],
   markUnaccepted: ["identity key not accepted", "kunci identitas belum diterima"],
   markUnlisted: ["device not listed", "perangkat tidak terdaftar"],

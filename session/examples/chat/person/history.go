@@ -24,7 +24,7 @@ type Line struct {
 	Lines  []string `json:"lines,omitempty"` // below the text, of a notice
 	File   *File    `json:"file,omitempty"`
 	Gone   int64    `json:"gone,omitempty"`  // when it disappears, 0 is never
-	State  string   `json:"state,omitempty"` // "waiting" to be sent, "sent" or "read"
+	State  string   `json:"state,omitempty"` // "waiting" to be sent, "sent", "rejected" by the relay, or "read"
 
 	Outsider   bool `json:"outsider,omitempty"`   // by one who is not in the group
 	Unlisted   bool `json:"unlisted,omitempty"`   // from a device that its owner's statement does not list
@@ -147,6 +147,8 @@ func (p *Person) message(x *note, waits bool) Line {
 	switch {
 	case waits:
 		l.State = "waiting"
+	case x.Rejected:
+		l.State = "rejected"
 	case x.Mine:
 		l.State = "sent"
 	default:

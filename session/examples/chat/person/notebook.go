@@ -48,6 +48,7 @@ type note struct {
 	Outsider   bool `json:"outsider,omitempty"`
 	Unlisted   bool `json:"unlisted,omitempty"`
 	Unaccepted bool `json:"unaccepted,omitempty"`
+	Rejected   bool `json:"rejected,omitempty"` // by the relay; it went to nobody, as far as is known
 	// In the outbox: who is in the group from the Round on, and who is told that.
 	Members []string `json:"members,omitempty"`
 	Round   uint64   `json:"round,omitempty"`

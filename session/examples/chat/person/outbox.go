@@ -164,8 +164,12 @@ func (p *Person) send(ctx context.Context, x *note) (err error) {
 			if err := p.notes.erase(ctx, p.notes.key(kindBlob, x.ID)); err != nil {
 				return err
 			}
+			x.Rejected = true
+			if err := p.notes.saveSent(ctx, x); err != nil {
+				return err
+			}
 			p.screen.Show(Event{Kind: TroubleEvent, Text: "a message to " + x.Peer + " is not sent: " + err.Error(), Err: err})
-			return p.notes.drop(ctx, kindOutbox, x)
+			return nil
 		case err != nil:
 			return err
 		case len(said) == 0:

@@ -324,10 +324,7 @@ func (p *Person) keep(ctx context.Context, mail string, r *session.Received) err
 		return p.hear(ctx, mail, r, b)
 	}
 	x := noteOf(r, b)
-	if err := p.foretell(ctx, r, x); err != nil {
-		return err
-	}
-	x.Unaccepted, x.Unlisted = !r.Accepted, p.unlisted(r)
+	x.Unaccepted = !r.Accepted
 	if b.Group != "" {
 		circle, err := p.notes.circle(ctx, b.Group)
 		if err != nil {
@@ -335,6 +332,10 @@ func (p *Person) keep(ctx context.Context, mail string, r *session.Received) err
 		}
 		x.Outsider = !slices.Contains(circle.Members, x.From)
 	}
+	if err := p.foretell(ctx, r, x); err != nil {
+		return err
+	}
+	x.Unlisted = p.unlisted(r)
 	isNew, err := p.notes.saveRead(ctx, x)
 	if err != nil {
 		return err
@@ -374,8 +375,10 @@ func (p *Person) foretell(ctx context.Context, r *session.Received, x *note) err
 	if err := p.notices(ctx, r); err != nil {
 		return err
 	}
-	if err := p.hearTimer(ctx, x.Peer, r.Timer(), r.ReceivedAt); err != nil {
-		return err
+	if !x.Outsider {
+		if err := p.hearTimer(ctx, x.Peer, r.Timer(), r.ReceivedAt); err != nil {
+			return err
+		}
 	}
 	if x.Mine { // nothing may be known here yet
 		return p.Greet(ctx, x.Peer)

@@ -591,4 +591,8 @@ func TestRejected(t *testing.T) {
 	ani.next(t, SentEvent)
 	require.NoError(t, budi.receiveSome(t.Context()))
 	require.Len(t, budi.next(t, ReadEvent).Text, MaxText)
+	lines, err := ani.History(t.Context(), "budi")
+	require.NoError(t, err)
+	require.Equal(t, []string{"rejected", "sent"}, []string{lines[0].State, lines[1].State})
+	require.Equal(t, large.Text, lines[0].Text, "it is not lost")
 }
