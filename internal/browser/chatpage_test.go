@@ -183,7 +183,7 @@ func (p *someone) shot(step string) {
 	p.t.Helper()
 	_, test, _ := strings.Cut(p.t.Name(), "/")
 	p.shots++
-	p.Screenshot(fmt.Sprintf("%s-%s-%d-%s", test, p.name, p.shots, step))
+	p.Screenshot(strings.ReplaceAll(fmt.Sprintf("%s-%s-%d-%s", test, p.name, p.shots, step), " ", "-"))
 }
 
 // js puts values into an expression of JavaScript.

@@ -171,10 +171,8 @@ func (p *Page) text() string {
 // beside the test and not kept.
 func (p *Page) Screenshot(name string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-	require.NoError(p.t, err)
+	fast := true // files are larger, and nobody keeps them
+	png := Call(p, page.CaptureScreenshot, page.CaptureScreenshotParams{OptimizeForSpeed: &fast}).Data
 	file := filepath.Join("screenshots", url.PathEscape(name)+".png")
 	require.NoError(p.t, os.MkdirAll(filepath.Dir(file), 0o755))
 	require.NoError(p.t, os.WriteFile(file, png, 0o644))
