@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gembok-e2ee/gembok/keystore"
 	"github.com/gembok-e2ee/gembok/x3dh/keys"
 )
 
@@ -75,4 +76,29 @@ func TestAcceptKey(t *testing.T) {
 	id, err = ani.Peer(t.Context(), "budi")
 	require.NoError(t, err)
 	require.True(t, id.Accepted.Equal(newer))
+}
+
+// A no to another account key, which no state of a label tells of, is one after a
+// reload, whoever asks first.
+func TestDeclinedStranger(t *testing.T) {
+	r, ani, _ := twoFriends(t)
+	budi := newTestPerson(t, budi1, r, keystore.NewMemory())
+	budi.arrives(t)
+	budi.sends(t, "ani", "a new phone")
+	require.NoError(t, ani.receiveSome(t.Context()))
+	require.NoError(t, ani.device.AcceptIdentity(t.Context(), budi1, budi.device.Identity())) // and the process stops
+	ani = ani.reloaded(t)
+	seen := ani.with(t, "budi")
+	require.NotNil(t, seen.Asks)
+	require.NoError(t, ani.Answer(t.Context(), "budi", seen.Question, false))
+	ani = ani.reloaded(t)
+	require.NoError(t, ani.Write(t.Context(), "budi", "three"))
+	left, err := ani.Flush(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, left)
+	require.True(t, ani.until(t, HeldEvent).Declined)
+	c, err := ani.Conversation(t.Context(), "budi")
+	require.NoError(t, err)
+	require.True(t, c.Declined)
+	require.Nil(t, c.Asks)
 }
