@@ -1,13 +1,16 @@
 package browser_test
 
 import (
+	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gembok-e2ee/gembok/internal/browser"
+	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
 // fills stores as much as the browser has room for.
@@ -162,10 +165,18 @@ func nonsense(s *server) {
 		budi.sends("during: " + n.name)
 		mail := s.take(s.t, 1)
 		s.hold("ani", false)
-		end := s.meddle(n.method, "/relay/", always, answers(n.body, n.headers...))
+		asked := make(chan struct{})
+		asks, nonsense := sync.OnceFunc(func() { close(asked) }), answers(n.body, n.headers...)
+		end := s.meddle(n.method, "/relay/", always, func(w http.ResponseWriter, req *http.Request, next http.Handler) {
+			nonsense(w, req, next)
+			if n.method == "PUT" || strings.HasPrefix(req.URL.Path, "/relay/mail/"+post.UserOf("ani")) {
+				asks()
+			}
+		})
 		s.must(s.put(mail)) // Ani's page asks for more after it
 		text := "saat: " + n.name
 		ani.writes(text)
+		stall{reached: asked}.wait(s.t)
 		ani.wait("eyes.shown('gone') || eyes.shown('error') || eyes.text('status').startsWith('budi: ')")
 		ani.shot(n.name)
 		known := s.certified("ani")

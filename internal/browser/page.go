@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/url"
 	"os"
@@ -133,6 +134,16 @@ func TryEval[T any](p *Page, expression string) (T, error) {
 	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
+// await looks again and again whether an expression is true, for a while, in the page,
+// which takes less than to ask for it from here.
+const await = `(async () => {
+	const holds = () => !!(%s)
+	for (const end = performance.now() + 500; performance.now() < end; await new Promise(r => setTimeout(r, 10))) {
+		try { if (holds()) return true } catch {}
+	}
+	return holds()
+})()`
+
 // Wait waits until an expression is true in the page. It may throw before, as
 // where an element is not there yet.
 func (p *Page) Wait(expression string) {
@@ -146,7 +157,7 @@ func (p *Page) WaitFor(limit time.Duration, expression string) {
 	var err error
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		var holds bool
-		if holds, err = TryEval[bool](p, "!!("+expression+")"); holds {
+		if holds, err = TryEval[bool](p, fmt.Sprintf(await, expression)); holds {
 			return
 		}
 		if p.ctx.Err() != nil {
