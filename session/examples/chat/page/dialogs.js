@@ -11,7 +11,7 @@ export function setUpDialogs(app) {
   setUpConsent(app);
   setUpNumber(app);
   setUpExport(app);
-  form(app, "new", async () => app.openTalk(await begun(app, $("new-name").value.trim())));
+  form(app, "new", () => begun(app, $("new-name").value.trim()));
   form(app, "group", () => gathered(app));
   form(app, "move", async () => {
     await app.api.move(code("move"));
@@ -62,7 +62,7 @@ function ask(name) {
 
 async function begun(app, name) {
   await app.api.start(name);
-  return name;
+  app.openTalk(name); // not waited for: once it is there, no dialog has the focus
 }
 
 async function gathered(app) {

@@ -30,7 +30,24 @@ export function write(node, text) {
 }
 
 export function show(node, shown) {
-  if (node.hidden === shown) node.hidden = !shown;
+  if (node.hidden !== shown) return;
+  const held = !shown && node.contains(document.activeElement);
+  node.hidden = !shown;
+  if (held) rescue();
+}
+
+// rescue puts the focus somewhere near, where what had it is gone: a keyboard would
+// begin at the top of the page again.
+function rescue() {
+  const near = [document.querySelector("dialog[open] h2"), ...["composer", "peer", "list-title", "start-name"].map($)];
+  near.find((node) => node?.checkVisibility() && !node.disabled)?.focus();
+}
+
+// utter has a screen reader say something once, be it what was said before.
+export function utter(text) {
+  const node = el("p", {}, text);
+  $("said").append(node);
+  setTimeout(() => node.remove(), 10000);
 }
 
 // keyed makes the children of parent those of items, in their order. A child stays
@@ -39,11 +56,12 @@ export function show(node, shown) {
 export function keyed(parent, items, key, make, update) {
   const wanted = new Set(items.map(key));
   const had = new Map();
+  const focused = document.activeElement;
+  const held = parent !== focused && parent.contains(focused);
   for (const node of [...parent.children]) {
     if (wanted.has(node.itemKey)) had.set(node.itemKey, node);
     else node.remove();
   }
-  const focused = document.activeElement;
   let at = parent.firstElementChild;
   for (const item of items) {
     let node = had.get(key(item));
@@ -55,11 +73,14 @@ export function keyed(parent, items, key, make, update) {
     if (node === at) at = at.nextElementSibling;
     else parent.insertBefore(node, at);
   }
-  if (focused !== document.activeElement && parent.contains(focused)) focused.focus();
+  if (!held || focused === document.activeElement) return;
+  if (parent.contains(focused)) focused.focus();
+  else rescue();
 }
 
-// What changes the direction of writing, or cannot be seen.
-const unseen = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/gu;
+// What changes the direction of writing, or cannot be seen: controls and formats, and
+// letters without a form.
+const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]/gu;
 
 // visible returns a name with all of that shown as its number.
 export const visible = (name) => String(name ?? "").replace(unseen, (c) => `[U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);

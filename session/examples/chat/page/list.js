@@ -1,6 +1,6 @@
 // The list of conversations.
 
-import { $, el, keyed, named, set, show, visible, write } from "./dom.js";
+import { $, el, keyed, named, set, show, utter, visible, write } from "./dom.js";
 import { known, language, say } from "./words.js";
 
 // What is new since one looked, by conversation: the last line that was seen.
@@ -46,7 +46,7 @@ function notice(app, c) {
   if (c.name === app.open) fresh.delete(c.name);
   else if (c.last && c.last.id !== before && !c.last.mine) {
     fresh.add(c.name);
-    write($("said"), say("saidElsewhere", { name: titleOf(c) }));
+    utter(say("saidElsewhere", { name: titleOf(c) }));
   }
 }
 
@@ -80,4 +80,6 @@ function update(app, button, c) {
   write(button.querySelector(".flags"), words.join(" · "));
 }
 
-const snippet = (line) => visible((line.file ? line.file.name : line.text || line.lines?.[0] || "").slice(0, 120).replace(/\s+/g, " "));
+// snippet begins a line. What somebody writes is theirs, joiners and all; the name of a
+// file is to be seen.
+const snippet = (line) => (line.file ? visible(line.file.name) : [...(line.text || line.lines?.[0] || "").slice(0, 240)].slice(0, 120).join("").replace(/\s+/g, " "));

@@ -1,7 +1,7 @@
 // The open conversation: who holds its keys, what was written, and the composer.
 
 import { consider, openGroup, openNumber } from "./dialogs.js";
-import { $, blobURL, el, fileName, keyed, named, progress, set, show, visible, write } from "./dom.js";
+import { $, blobURL, el, fileName, keyed, named, progress, set, show, utter, visible, write } from "./dom.js";
 import { kindOf, time, titleOf } from "./list.js";
 import { known, say } from "./words.js";
 
@@ -148,7 +148,7 @@ async function lasts() {
 }
 
 function alarms(c) {
-  write($("alarm-text"), c.alarm ? (known(`alarm.${c.alarm}`) ? say(`alarm.${c.alarm}`) : c.alarm) : "");
+  write($("alarm-text"), c.alarm);
   show($("alarm"), Boolean(c.alarm));
   const group = c.kind === "group";
   write($("identity-title"), c.changed ? say(group ? "identityGroupTitle" : "identityTitle", { name: titleOf(c) }) : "");
@@ -189,8 +189,7 @@ function history(c) {
   const news = lines.filter((l) => !heard.has(l.id));
   for (const l of news) heard.add(l.id);
   if (news.some((l) => l.mine)) low = true;
-  const aloud = news.filter((l) => !l.mine).map((l) => spoken(l, c));
-  if (aloud.length > 0) write($("said"), aloud.join("\n"));
+  for (const l of news) if (!l.mine) utter(spoken(l, c));
 }
 
 function spoken(line, c) {
@@ -292,7 +291,6 @@ async function fetchFile(line, button, bar) {
 
 function compose(c) {
   const why = blocked(c);
-  show($("blocked"), why !== "");
   set($("blocked"), { "data-why": why });
   if (why) {
     write($("blocked-text"), say(why === "asks" ? "blockedAsks" : "blockedDeclined"));
@@ -302,6 +300,7 @@ function compose(c) {
   const free = $("composer").disabled && !why && drawn !== "" && !document.querySelector("dialog[open]");
   set($("composer"), { disabled: why !== "" });
   set($("send"), { disabled: why !== "" });
+  show($("blocked"), why !== "");
   set($("attach"), { disabled: why !== "" || busy });
   if (free && document.activeElement === document.body) $("composer").focus();
   upload();

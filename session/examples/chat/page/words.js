@@ -86,27 +86,15 @@ const table = {
   addMembers: ["Change members", "Ubah anggota"],
 
   alarmTitle: ["Warning", "Peringatan"],
-  "alarm.stripped": [
-    "The relay leaves out who holds the key here, which was stated before. That statement stays as it was.",
-    "Relay tidak menyertakan siapa yang memegang kunci di sini, padahal pernah dinyatakan. Yang dinyatakan itu tetap berlaku.",
-  ],
-  "alarm.stale": [
-    "What the relay shows is an old statement of who holds the key. The newer one stays.",
-    "Yang ditunjukkan relay adalah pernyataan lama tentang pemegang kunci. Yang lebih baru tetap berlaku.",
-  ],
-  "alarm.mismatch": [
-    "The key that the relay shows is not among those that were stated. Nothing is sent to that key.",
-    "Kunci yang ditunjukkan relay tidak termasuk kunci yang dinyatakan. Tidak ada yang dikirim ke kunci itu.",
-  ],
   identityTitle: ["{name} has another identity key than before", "Kunci identitas {name} berbeda dari sebelumnya"],
   identityGroupTitle: ["Somebody in {name} has another identity key than before", "Kunci identitas seseorang dalam {name} berbeda dari sebelumnya"],
   identityGroupText: [
     "That is a new phone, or somebody in between. Nothing is sent to the group until you accept the new key, in the conversation with that person.",
-    "Itu ponsel baru, atau ada orang di tengah. Tidak ada yang dikirim ke grup sebelum Anda menerima kunci baru itu, dalam percakapan dengan orang tersebut.",
+    "Itu ponsel baru, atau ada pihak lain di tengah. Tidak ada yang dikirim ke grup sebelum Anda menerima kunci baru itu, dalam percakapan dengan orang tersebut.",
   ],
   identityText: [
     "That is a new phone, or somebody in between. Ask {name} in another way. Nothing is sent until you accept the new key.",
-    "Itu ponsel baru, atau ada orang di tengah. Tanyakan kepada {name} lewat jalan lain. Tidak ada yang dikirim sebelum Anda menerima kunci baru.",
+    "Itu ponsel baru, atau ada pihak lain di tengah. Tanyakan kepada {name} lewat jalur lain. Tidak ada yang dikirim sebelum Anda menerima kunci baru.",
   ],
   identityOld: ["Key so far", "Kunci selama ini"],
   identityNew: ["New key", "Kunci baru"],
@@ -157,7 +145,7 @@ const table = {
   ],
   consentMeans: [
     "If you agree, what waits is sent, and so is what you write from now on. If you do not, nothing is sent, and you can think again at any time.",
-    "Jika Anda setuju, yang menunggu dikirim, begitu pula yang Anda tulis mulai kini. Jika tidak, tidak ada yang dikirim, dan Anda dapat berpikir lagi kapan saja.",
+    "Jika Anda setuju, yang menunggu dikirim, begitu pula yang Anda tulis mulai sekarang. Jika tidak, tidak ada yang dikirim, dan Anda dapat berpikir lagi kapan saja.",
   ],
   agree: ["I agree", "Saya setuju"],
   disagree: ["I do not agree", "Saya tidak setuju"],
@@ -166,7 +154,7 @@ const table = {
   numberTitle: ["Safety number with {name}", "Nomor keamanan dengan {name}"],
   numberText: [
     "If these digits are the same for {name}, nobody is in between. Compare them face to face or in a call, not in this conversation.",
-    "Jika angka ini sama di tempat {name}, tidak ada orang di tengah. Bandingkan langsung atau lewat telepon, bukan dalam percakapan ini.",
+    "Jika angka ini sama di tempat {name}, tidak ada pihak lain di tengah. Bandingkan langsung atau lewat telepon, bukan dalam percakapan ini.",
   ],
   numberQR: ["QR code of the safety number, to scan on the other device", "Kode QR nomor keamanan, untuk dipindai di perangkat satunya"],
   numberCode: ["The same as text, where there is no camera", "Yang sama sebagai teks, bila tidak ada kamera"],

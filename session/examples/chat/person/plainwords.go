@@ -13,7 +13,7 @@ var (
 	busyText      = text{"Something else changed at the same time. Please try again.", "Pada saat yang sama ada hal lain yang berubah. Silakan coba lagi."}
 	tooLargeText  = text{"That is too large.", "Itu terlalu besar."}
 	rejectedText  = text{"The relay does not take that.", "Relay tidak menerima itu."}
-	nameText      = text{"A name has letters, digits, - and _, and 16 bytes at most.", "Nama terdiri atas huruf, angka, - dan _, paling banyak 16 bita."}
+	nameText      = text{"A name has letters, digits, - and _, and 16 characters at most.", "Nama terdiri atas huruf, angka, - dan _, paling banyak 16 karakter."}
 	numberText    = text{"Those are not the 60 digits that the other one sees, nor what the code there says.",
 		"Itu bukan 60 angka yang dilihat pihak lain, bukan pula isi kode di sana."}
 	offerText = text{"That is not the text that the provider's device shows.", "Itu bukan teks yang ditunjukkan perangkat penyedia."}
@@ -38,13 +38,13 @@ var (
 		"Yang dikatakan tentang pemegang kunci di ujung sana tidak dapat dipercaya. Tidak ada yang dikirim."}
 
 	hostedText  = text{"Somebody else holds the key of that device; it does not get this account.", "Kunci perangkat itu dipegang pihak lain; akun ini tidak diberikan kepadanya."}
-	linkText    = text{"That code was used before, or is too old. Have the new device show another one.", "Kode itu sudah dipakai atau terlalu lama. Mintalah kode lain dari perangkat baru."}
+	linkText    = text{"That code was used before, or is too old. Have the new device show another one.", "Kode itu sudah dipakai atau kedaluwarsa. Mintalah kode lain dari perangkat baru."}
 	blockedText = text{"You have blocked them. Nothing is sent.", "Anda telah memblokirnya. Tidak ada yang dikirim."}
 	forgedText  = text{"That was changed on the way, and is not used.", "Itu diubah dalam perjalanan, dan tidak dipakai."}
 	stoppedText = text{"That was stopped.", "Itu dihentikan."}
 
 	heldKeyText    = text{"Not sent: %s has another identity key than before. Accept it first, if it is theirs.", "Tidak dikirim: %s punya kunci identitas lain daripada sebelumnya. Terimalah dahulu, jika itu memang miliknya."}
-	longText       = text{"not sent: over %d bytes", "tidak dikirim: lebih dari %d bita"}
+	longText       = text{"not sent: over %d bytes", "tidak dikirim: lebih dari %d byte"}
 	fileChangeText = text{"the file did not come as it was sent, and is not used", "berkas tidak sampai seperti saat dikirim, dan tidak dipakai"}
 	noFileText     = text{"there is no such file", "berkas itu tidak ada"}
 	nothingYetText = text{"nothing is known of %s yet", "belum ada yang diketahui tentang %s"}
@@ -53,7 +53,7 @@ var (
 	memberText     = text{"%s cannot be removed from that group", "%s tidak dapat dikeluarkan dari grup itu"}
 	crowdText      = text{"a group has %d members at most", "grup punya paling banyak %d anggota"}
 	noKeyText      = text{"no other identity key of %s was shown", "tidak ada kunci identitas lain dari %s yang ditunjukkan"}
-	unequalText    = text{"the digits differ: somebody may be in between; do not trust this conversation", "angkanya berbeda: mungkin ada pihak di antaranya; jangan percayai percakapan ini"}
-	noMatchText    = text{"the code does not match (%v): somebody may be in between; do not trust this conversation", "kodenya tidak cocok (%v): mungkin ada pihak di antaranya; jangan percayai percakapan ini"}
+	unequalText    = text{"the digits differ: somebody may be in between; do not trust this conversation", "angkanya berbeda: mungkin ada pihak lain di tengah; jangan percayai percakapan ini"}
+	noMatchText    = text{"the code does not match (%v): somebody may be in between; do not trust this conversation", "kodenya tidak cocok (%v): mungkin ada pihak lain di tengah; jangan percayai percakapan ini"}
 	thisDeviceText = text{"that is this device; remove it by another one", "itu perangkat ini; hapuslah lewat perangkat lain"}
 )

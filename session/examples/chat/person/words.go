@@ -48,12 +48,12 @@ var (
 		"yang ditunjukkan relay tentang pemegang kunci %s tidak dapat dipercaya: %v"}
 	agreeText   = text{"Nothing is sent to %s before you say whether you agree to this:", "Tidak ada yang dikirim kepada %s sebelum Anda menyatakan setuju dengan ini:"}
 	changedText = text{"%s has another identity key than before: a new phone, or somebody in between. Nothing is sent until you accept it.",
-		"%s punya kunci identitas lain daripada sebelumnya: ponsel baru, atau ada pihak di antara Anda. Tidak ada yang dikirim sebelum Anda menerimanya."}
+		"%s punya kunci identitas lain daripada sebelumnya: ponsel baru, atau ada pihak lain di tengah. Tidak ada yang dikirim sebelum Anda menerimanya."}
 	acceptedText = text{"you accepted the new identity key of %s", "Anda menerima kunci identitas %s yang baru"}
 	membersText  = text{"now in this group: %s", "kini dalam grup ini: %s"}
 	outText      = text{"you are not in this group any more", "Anda tidak lagi dalam grup ini"}
 	askedText    = text{"a message from %s could not be read, and was asked for again", "satu pesan dari %s tidak dapat dibaca, dan diminta lagi"}
-	verifiedText = text{"the safety number with %s is the same on both sides: nobody is in between", "nomor keamanan dengan %s sama di kedua sisi: tidak ada pihak di antaranya"}
+	verifiedText = text{"the safety number with %s is the same on both sides: nobody is in between", "nomor keamanan dengan %s sama di kedua sisi: tidak ada pihak lain di tengah"}
 	lastsText    = text{"what is written with %s disappears %d s after it was read", "yang ditulis bersama %s hilang %d detik setelah dibaca"}
 	keptText     = text{"what is written with %s stays", "yang ditulis bersama %s tetap ada"}
 	goneText     = text{"a message of the chat with %s has disappeared", "satu pesan dalam percakapan dengan %s telah hilang"}
