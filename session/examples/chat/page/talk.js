@@ -8,7 +8,7 @@ import { known, say } from "./words.js";
 const timers = [0, 5, 60, 3600, 86400];
 const most = 200; // lines that are drawn, before one asks for more
 
-const drafts = new Map(); // what is typed, by account and conversation
+const drafts = kept(); // what is typed, by account and conversation; a reload keeps it
 const uploads = new Map(); // what is being sent, likewise
 const place = (app, name = app.open) => `${app.me?.name}/${app.me?.device}/${name}`;
 
@@ -42,14 +42,34 @@ export function setUpTalk(of) {
   new ResizeObserver(follow).observe($("log"));
   $("timer").addEventListener("change", lasts);
   $("compose").addEventListener("submit", send);
-  $("composer").addEventListener("input", () => drafts.set(place(app), $("composer").value));
+  $("composer").addEventListener("input", () => keep(place(app), $("composer").value));
   $("composer").addEventListener("keydown", (e) => {
     if (e.key === "Enter" && !e.shiftKey && !e.isComposing) send(e);
   });
 }
 
 // typed is all that was typed and not sent yet.
-export const typed = () => [...drafts.values()].filter(Boolean).join("\n\n");
+export const typed = () => [...drafts].filter(([at]) => at.startsWith(place(app, ""))).map(([, text]) => text).join("\n\n");
+
+// kept is what this tab had of drafts before it was loaded anew. A browser that keeps
+// nothing of a tab keeps none.
+function kept() {
+  try {
+    return new Map(JSON.parse(sessionStorage.getItem("drafts") ?? "[]"));
+  } catch {
+    return new Map();
+  }
+}
+
+function keep(at, text) {
+  if (text) drafts.set(at, text);
+  else drafts.delete(at);
+  try {
+    sessionStorage.setItem("drafts", JSON.stringify([...drafts]));
+  } catch {
+    // it is there until the page goes
+  }
+}
 
 // drawTalk draws the open conversation. As one opens it, the question that may be
 // in it is asked again, and what is there already is not read out.
@@ -317,10 +337,10 @@ function send(event) {
   const text = $("composer").value;
   if (text.trim() === "" || $("composer").disabled) return;
   $("composer").value = "";
-  drafts.set(at, "");
+  keep(at, "");
   last = last.then(async () => {
     if (await app.attempt(() => app.api.write(name, text))) return;
-    drafts.set(at, [text, drafts.get(at)].filter(Boolean).join("\n"));
+    keep(at, [text, drafts.get(at)].filter(Boolean).join("\n"));
     if (place(app) === at) $("composer").value = drafts.get(at);
   });
 }
