@@ -39,11 +39,11 @@ const { instance } = await WebAssembly.instantiateStreaming(fetch("/test.wasm"),
 go.run(instance)
 </script></html>`
 
-// tests serves the tests of package indexeddb, which it builds.
-func tests(t testing.TB) http.Handler {
+// tests serves the tests of a package of the chat, which it builds.
+func tests(t testing.TB, of string) http.Handler {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "test.wasm")
-	build := exec.Command("go", "test", "-c", "-o", program, "github.com/gembok-e2ee/gembok/session/examples/chat/indexeddb")
+	build := exec.Command("go", "test", "-c", "-o", program, "github.com/gembok-e2ee/gembok/session/examples/chat/"+of)
 	build.Dir = filepath.Join("..", "..")
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	out, err := build.CombinedOutput()
@@ -96,7 +96,7 @@ func says(t testing.TB, p *browser.Page, what string) (line string) {
 }
 
 func TestIndexedDB(t *testing.T) {
-	b, h := browser.Start(t), tests(t)
+	b, h := browser.Start(t), tests(t, "indexeddb")
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, b *browser.Browser, h http.Handler)

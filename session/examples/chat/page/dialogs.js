@@ -158,7 +158,8 @@ export function consider(app, c, again = false) {
   const question = c.asks ?? (again && c.declined ? { text: say("consentAgain"), lines: c.label?.lines } : null);
   const now = question ? JSON.stringify([c.name, c.question, question]) : "";
   if (box.open && put === now) return;
-  if (box.open) box.close();
+  const replaced = box.open;
+  if (replaced) box.close();
   if (!question) put = "";
   if (!question || (!again && (put === now || c.declined)) || document.querySelector("dialog[open]")) return;
   put = now;
@@ -170,6 +171,13 @@ export function consider(app, c, again = false) {
   set(box, { "data-name": c.name, "data-question": c.question, "data-again": String(again) });
   box.showModal();
   $("consent-title").focus(); // and no button: Enter may be on its way
+  if (replaced) pause([$("consent-yes"), $("consent-no")]); // and so may a click
+}
+
+// pause keeps buttons from being pressed until one can have seen what they are for.
+function pause(buttons) {
+  for (const b of buttons) set(b, { disabled: true });
+  setTimeout(() => buttons.forEach((b) => set(b, { disabled: false })), 700);
 }
 
 function setUpNumber(app) {
@@ -221,6 +229,7 @@ async function compare(app) {
     show($("number-verified"), true);
   } catch (err) {
     result(err?.code === "unequal" ? "differs" : "error", app.plain(err));
+    if (err?.code === "unequal") show($("number-verified"), false);
   }
   app.refresh();
 }

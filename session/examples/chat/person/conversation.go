@@ -230,6 +230,7 @@ func (p *Person) stands(ctx context.Context, readers []string, c *Conversation) 
 	slices.Sort(all)
 	if c.Changed = len(all) > 0; c.Changed {
 		_, c.Key, _ = strings.Cut(all[0], " ")
+		c.Verified = false // what was compared is another key
 	}
 	if p.gate == nil || len(readers) == 0 {
 		return nil

@@ -44,6 +44,9 @@ func (p *Person) Link(ctx context.Context, code string) error {
 		return err
 	}
 	sealed, err := p.device.Link(ctx, code, key)
+	if errors.Is(err, session.ErrMalformed) {
+		return fmt.Errorf("%w: %w", session.ErrLink, err)
+	}
 	if err != nil {
 		return err
 	}
