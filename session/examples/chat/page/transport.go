@@ -37,11 +37,13 @@ func (transport) Do(ctx context.Context, r *person.Request) (status int, answer 
 	var handlers listeners
 	defer handlers.release()
 	handlers.add(x, "loadend", func(js.Value) { close(ended) })
-	tooLarge := false
+	tooLarge := make(chan struct{}, 1)
 	handlers.add(x, "progress", func(e js.Value) {
 		if e.Get("loaded").Float() > maxAnswer {
-			tooLarge = true
-			x.Call("abort")
+			select {
+			case tooLarge <- struct{}{}:
+			default: // that is known
+			}
 		}
 	})
 	passed := make(chan [2]int64, 1)
@@ -69,13 +71,12 @@ func (transport) Do(ctx context.Context, r *person.Request) (status int, answer 
 				r.Progress(n[0], n[1])
 			default:
 			}
-			if tooLarge {
-				return 0, nil, post.ErrNonsense
-			}
 			return read(x)
-		case <-ctx.Done():
+		case <-tooLarge:
 			x.Call("abort")
-			<-ended // at once
+			return 0, nil, post.ErrNonsense
+		case <-ctx.Done():
+			x.Call("abort") // of which there may be no event, in the middle of another
 			return 0, nil, ctx.Err()
 		}
 	}
