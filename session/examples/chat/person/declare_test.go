@@ -101,11 +101,13 @@ func TestDeclareRenews(t *testing.T) {
 // A role stays what it was made as.
 func TestRole(t *testing.T) {
 	notes := notesOf(keystore.NewMemory(), ani1)
-	first, err := notes.role(t.Context(), Business())
+	_, err := notes.role(t.Context(), Hosted("PT Awan", "awan.example"), true)
+	require.NoError(t, err)
+	first, err := notes.role(t.Context(), Business(), true) // that was never a device
 	require.NoError(t, err)
 	require.True(t, first.business())
 	require.Equal(t, hosting.KindBusiness, first.kind())
-	again, err := notes.role(t.Context(), Role{})
+	again, err := notes.role(t.Context(), Role{}, false)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	for want, r := range map[string]Role{"person": {}, "business": Business(), "provider": Hosted("PT Awan", "awan.example")} {

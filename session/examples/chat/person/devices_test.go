@@ -28,7 +28,7 @@ func (p *testPerson) linked(t *testing.T, to http.Handler) *testPerson {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		d, err = openDevice(t.Context(), store, second, &Role{}, settings(c, gate), c, w)
+		d, _, err = openDevice(t.Context(), store, second, Role{}, settings(c, gate), c, w)
 		done <- err
 	}()
 	require.NoError(t, p.Link(t.Context(), w.next(t, LinkEvent).Text))
@@ -137,7 +137,8 @@ func TestLinkThroughLiar(t *testing.T) {
 
 // Nobody waits longer for a link than they want to.
 func TestLinkGivenUp(t *testing.T) {
-	r, ani, _ := twoPeople(t)
+	r, ani, budi := twoPeople(t)
+	require.ErrorIs(t, budi.Link(t.Context(), "code"), session.ErrLink, "nobody waits for it")
 	ctx, cancel := context.WithCancel(t.Context())
 	w, done := make(watch, 10), make(chan error, 1)
 	go func() {
@@ -149,6 +150,20 @@ func TestLinkGivenUp(t *testing.T) {
 	require.Error(t, <-done)
 	_, err := askToLink(t.Context(), session.Address{User: budi1.User, Device: 2}, r.Client, w)
 	require.ErrorIs(t, err, post.ErrUnknown, "nobody of that name has a first device")
+
+	store, given := keystore.NewMemory(), ani.me
+	given.Device = 2
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() {
+		_, err := Open(ctx, store, given, Role{}, r.Client, w, &Options{})
+		done <- err
+	}()
+	w.next(t, LinkEvent)
+	cancel()
+	require.Error(t, <-done)
+	p, err := Open(t.Context(), store, given, Hosted("PT Awan", "awan.example"), r.Client, w, &Options{})
+	require.NoError(t, err)
+	require.Equal(t, "provider", p.Role(), "what was given up decides nothing")
 }
 
 // twoFriends are two people, each of whom has read the other.

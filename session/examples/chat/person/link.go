@@ -40,7 +40,10 @@ func askToLink(ctx context.Context, me session.Address, relay *Client, s Screen)
 // the new device.
 func (p *Person) Link(ctx context.Context, code string) error {
 	key, err := p.relay.pinned(ctx, p.me.User, post.LinkKey)
-	if err != nil {
+	switch {
+	case errors.Is(err, post.ErrUnknown):
+		return session.ErrLink // no device waits
+	case err != nil:
 		return err
 	}
 	sealed, err := p.device.Link(ctx, code, key)

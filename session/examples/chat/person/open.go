@@ -88,12 +88,8 @@ func settings(relay *Client, gate *hosting.Gate) *session.Options {
 // Open returns the person whose device is in store, or a new one there, who
 // has the role that is asked for.
 func Open(ctx context.Context, store keystore.Store, me session.Address, asked Role, relay *Client, s Screen, o *Options) (*Person, error) {
-	r, err := notesOf(store, me).role(ctx, asked)
-	if err != nil {
-		return nil, err
-	}
 	gate := hosting.NewGate(me.User, nil)
-	d, err := openDevice(ctx, store, me, &r, settings(relay, gate), relay, s)
+	d, r, err := openDevice(ctx, store, me, asked, settings(relay, gate), relay, s)
 	if err != nil {
 		return nil, err
 	}
@@ -106,16 +102,22 @@ func Open(ctx context.Context, store keystore.Store, me session.Address, asked R
 // openDevice returns the device in store. The first time, the first device of
 // someone is a new account; a further one is linked to it, unless a provider
 // operates it, to which no key of somebody else's goes.
-func openDevice(ctx context.Context, store keystore.Store, me session.Address, r *Role, o *session.Options, relay *Client, s Screen) (*session.Device, error) {
+func openDevice(ctx context.Context, store keystore.Store, me session.Address, asked Role, o *session.Options, relay *Client, s Screen) (*session.Device, Role, error) {
 	d, err := session.Open(ctx, store, me, o)
-	if !errors.Is(err, session.ErrNoDevice) {
-		return d, err
+	isNew := errors.Is(err, session.ErrNoDevice)
+	if err != nil && !isNew {
+		return nil, Role{}, err
+	}
+	r, err := notesOf(store, me).role(ctx, asked, isNew)
+	if err != nil || !isNew {
+		return d, r, err
 	}
 	account := session.Account{Address: me}
 	if me.Device > 1 && !r.hosted() {
 		if account, err = askToLink(ctx, me, relay, s); err != nil {
-			return nil, err
+			return nil, r, err
 		}
 	}
-	return session.Create(ctx, store, account, o)
+	d, err = session.Create(ctx, store, account, o)
+	return d, r, err
 }

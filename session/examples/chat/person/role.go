@@ -35,14 +35,14 @@ func Hosted(provider, domain string) Role {
 	return Role{Host: provider, Domain: domain, HostKey: keys.GenerateIdentityKeyPair().PrivateBytes()}
 }
 
-// role returns what the device in a store is, which is what is asked for when it
-// is a new one.
-func (n notebook) role(ctx context.Context, asked Role) (Role, error) {
+// role returns what the device in a store is. When it is a new one that is what is asked
+// for, whatever was asked for before and did not become a device.
+func (n notebook) role(ctx context.Context, asked Role, isNew bool) (Role, error) {
 	rec, err := n.store.Load(ctx, n.key(kindRole, ""))
 	if err != nil {
 		return Role{}, err
 	}
-	if len(rec) == 1 && rec[0].Version != 0 {
+	if rec[0].Version != 0 && !isNew {
 		var r Role
 		return r, json.Unmarshal(rec[0].Value, &r)
 	}
@@ -50,7 +50,7 @@ func (n notebook) role(ctx context.Context, asked Role) (Role, error) {
 	if err != nil {
 		return Role{}, err
 	}
-	_, err = n.store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: n.key(kindRole, ""), Value: value})
+	_, err = n.store.Commit(ctx, keystore.Change{Op: keystore.Put, Key: n.key(kindRole, ""), Expect: rec[0].Version, Value: value})
 	return asked, err
 }
 
