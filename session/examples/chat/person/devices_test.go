@@ -121,7 +121,7 @@ func TestLinkThroughLiar(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.pin(t.Context(), ani.me.User, post.LinkKey, liar.PublicKey()))
 	require.Error(t, ani.Link(t.Context(), honest.Code()), "another key than that of the code")
-	require.Error(t, ani.Link(t.Context(), "no code"))
+	require.ErrorIs(t, ani.Link(t.Context(), "no code"), session.ErrLink)
 	_, err = r.pinned(t.Context(), ani.me.User, post.LinkAnswer)
 	require.ErrorIs(t, err, post.ErrUnknown)
 
