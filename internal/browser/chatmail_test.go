@@ -3,6 +3,8 @@ package browser_test
 import (
 	"fmt"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/gembok-e2ee/gembok/session/examples/chat/post"
 )
 
@@ -31,6 +33,15 @@ func reload(s *server) {
 	ani.turns("budi")
 	ani.sent("baru saja ditulis")
 	sent = append(sent, "baru saja ditulis")
+
+	// Ani's, with what she has not sent.
+	ani.fill("composer", "belum selesai")
+	ani.reloads()
+	ani.turns("budi")
+	require.Equal(s.t, "belum selesai", ani.value("composer"))
+	ani.click("send")
+	ani.sent("belum selesai")
+	sent = append(sent, "belum selesai")
 
 	// Budi's, before and after he confirms what he has read.
 	for i, served := range []bool{false, true} {

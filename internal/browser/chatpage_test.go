@@ -334,6 +334,7 @@ func (p *someone) writes(texts ...string) {
 		p.fill("composer", text)
 		p.press(kb.Enter)
 		p.wait("eyes.at('composer').value === '' && eyes.count(true, %s) === 1", text)
+		p.wait("!sessionStorage.getItem('drafts')?.includes(JSON.stringify(%s))", text)
 	}
 }
 

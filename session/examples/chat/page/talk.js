@@ -9,6 +9,7 @@ const timers = [0, 5, 60, 3600, 86400];
 const most = 200; // lines that are drawn, before one asks for more
 
 const drafts = kept(); // what is typed, by account and conversation; a reload keeps it
+const handed = []; // what is on its way to the program's outbox, likewise
 const uploads = new Map(); // what is being sent, likewise
 const place = (app, name = app.open) => `${app.me?.name}/${app.me?.device}/${name}`;
 
@@ -64,8 +65,10 @@ function kept() {
 function keep(at, text) {
   if (text) drafts.set(at, text);
   else drafts.delete(at);
+  const all = new Map();
+  for (const [at, text] of [...handed, ...drafts]) all.set(at, all.has(at) ? `${all.get(at)}\n${text}` : text);
   try {
-    sessionStorage.setItem("drafts", JSON.stringify([...drafts]));
+    sessionStorage.setItem("drafts", JSON.stringify([...all]));
   } catch {
     // it is there until the page goes
   }
@@ -337,11 +340,14 @@ function send(event) {
   const text = $("composer").value;
   if (text.trim() === "" || $("composer").disabled) return;
   $("composer").value = "";
+  const note = [at, text];
+  handed.push(note);
   keep(at, "");
   last = last.then(async () => {
-    if (await app.attempt(() => app.api.write(name, text))) return;
-    keep(at, [text, drafts.get(at)].filter(Boolean).join("\n"));
-    if (place(app) === at) $("composer").value = drafts.get(at);
+    const done = await app.attempt(() => app.api.write(name, text));
+    handed.splice(handed.indexOf(note), 1);
+    keep(at, done ? drafts.get(at) : [text, drafts.get(at)].filter(Boolean).join("\n"));
+    if (!done && place(app) === at) $("composer").value = drafts.get(at);
   });
 }
 
