@@ -340,7 +340,7 @@ func TestAnnouncedInGroup(t *testing.T) {
 // once the relay was asked anew; one that a message came under does until it is
 // accepted.
 func TestIdentityChangeReconsidered(t *testing.T) {
-	r, ani, budi := twoFriends(t)
+	r, ani, _ := twoFriends(t)
 	require.NoError(t, ani.noteChange(t.Context(), budi1, keys.GenerateIdentityKeyPair().Public(), time.Now()))
 	require.True(t, ani.with(t, "budi").Changed)
 	require.NoError(t, ani.Label(t.Context(), "budi"))
@@ -348,7 +348,7 @@ func TestIdentityChangeReconsidered(t *testing.T) {
 	ani.drained()
 	ani.sends(t, "budi", "three")
 
-	budi = newTestPerson(t, budi1, r, keystore.NewMemory())
+	budi := newTestPerson(t, budi1, r, keystore.NewMemory())
 	budi.arrives(t)
 	budi.sends(t, "ani", "a new phone")
 	require.NoError(t, ani.receiveSome(t.Context()))
