@@ -337,6 +337,6 @@ func (a *actor) update(c *command, r *reply) error {
 		if err := tx.Put(counted, binary.BigEndian.AppendUint64(nil, r.Count)); err != nil {
 			return err
 		}
-		return tx.Emit(session.Event{Kind: session.SessionRenewed, Address: c.Peers[0]})
+		return tx.Emit(session.Event{Kind: session.DeviceAdded, Address: c.Peers[0]})
 	})
 }

@@ -89,13 +89,14 @@ func (o *Oracle) Accepts() {
 	o.AcceptsAgain()
 }
 
-// AcceptsAgain notes that the app accepted the key that was accepted.
+// AcceptsAgain notes that the app accepted the key that was accepted. A session on
+// which nothing was read is not sent on: its peer may not know of it.
 func (o *Oracle) AcceptsAgain() {
 	if o.Current != nil {
 		return
 	}
 	for _, l := range o.Archived {
-		if !l.outdated && !l.unaccepted && !l.restored {
+		if !l.outdated && !l.unaccepted && !l.restored && !l.silent {
 			o.promote(l)
 			break
 		}

@@ -44,11 +44,13 @@ type letter struct {
 
 	came  bool // the Device may know it: the relay does not lose it any more
 	read  bool
-	first received  // what it came to
-	whole bool      // the events in it are known
-	acked time.Time // zero: not yet
-	user  string    // under which it was read
-	gone  bool      // its user was forgotten then
+	first received // what it came to
+	whole bool     // the events in it are known
+	// outlived has the kinds of those that were found on their own.
+	outlived map[session.EventKind]bool
+	acked    time.Time // zero: not yet
+	user     string    // under which it was read
+	gone     bool      // its user was forgotten then
 }
 
 // A parcel is a message from the Device.
@@ -96,7 +98,7 @@ func (w *world) writes(p *peer) *letter {
 		return nil
 	}
 	w.letters++
-	l := &letter{p: p, n: w.letters, text: fmt.Sprint("letter ", w.letters)}
+	l := &letter{p: p, n: w.letters, text: fmt.Sprint("letter ", w.letters), outlived: map[session.EventKind]bool{}}
 	if w.chance(20) { // too large for the staged record itself
 		l.text += strings.Repeat(" ", 5000)
 	}
@@ -317,6 +319,9 @@ func (w *world) acknowledge() {
 		if w.staged[l.id] == l { // else it was twice among them
 			l.acked = w.now
 			delete(w.staged, l.id)
+			if w.expired(l) {
+				w.late = append(w.late, l)
+			}
 		}
 	}
 	if r == nil {

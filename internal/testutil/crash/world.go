@@ -2,6 +2,7 @@ package crash
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -56,6 +57,7 @@ type world struct {
 	events    map[session.EventID]event
 	fresh     []time.Time // when events were made that nobody has seen yet
 	perhaps   int         // events that may have been
+	late      []*letter   // acknowledged when past their time
 	updates   uint64
 
 	blocked map[string]bool // users
@@ -408,7 +410,7 @@ func (w *world) listEvents() {
 		require.True(w.t, records[hexName(e.ID[:])] || w.mirror.blind)
 		if old, known := w.events[e.ID]; known {
 			require.Equal(w.t, old, e)
-		} else {
+		} else if !w.outlives(&e) {
 			fresh++
 		}
 		seen[e.ID] = e
@@ -421,6 +423,22 @@ func (w *world) listEvents() {
 		require.True(w.t, ok || w.now.Sub(e.At) >= markTime, "an event is lost")
 	}
 	w.events, w.fresh, w.perhaps = seen, nil, 0
+}
+
+// outlives reports whether an event is one of a message's that was past its time
+// before it was acknowledged. No other is of those kinds.
+func (w *world) outlives(e *event) bool {
+	if e.Kind != session.IdentityChanged && e.Kind != session.SessionRenewed {
+		return false
+	}
+	of := func(one event) bool { return one.Kind == e.Kind }
+	for _, l := range slices.AppendSeq(slices.Clone(w.late), maps.Values(w.staged)) {
+		if w.expired(l) && l.p.a == e.Address && !l.outlived[e.Kind] && (!l.whole || slices.ContainsFunc(l.first.Events, of)) {
+			l.outlived[e.Kind] = true
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) acknowledgeEvents() {
