@@ -256,7 +256,7 @@ func pageEnds(t *testing.T, _ *browser.Browser, h http.Handler) {
 		i := slices.Index(lines, beginning("found", lines)[round+1])
 		made := beginning("made", lines[:i])
 		last, found := number(t, made[len(made)-1]), number(t, lines[i])
-		require.Contains(t, []int{last, last + 1}, found)
+		require.GreaterOrEqual(t, found, last) // what a page said last may not have got out
 		t.Log(made[len(made)-1], lines[i])
 	}
 }
