@@ -91,6 +91,8 @@ func declinedMove(s *server, ani *someone) {
 	ani.is(`(e => e.dataset.name === "PT Awan Teduh" && e.dataset.domain === "awanteduh.example" &&
 		e.textContent.includes("PT Awan Teduh") && e.textContent.includes("awanteduh.example"))(eyes.at("consent-party"))`)
 	ani.is(`eyes.all("notice").some(n => n.textContent.includes("pemegang kunci toko berubah") && n.textContent.includes("PT Awan Teduh (awanteduh.example)"))`)
+	ani.is(`(([says, ...old]) => says === "none" && old.length > 0 && old.every(d => d === "line-through"))(
+		eyes.all("label-line").map(e => getComputedStyle(e).textDecorationLine))`)
 	ani.shot("asked")
 
 	ani.press(kb.Escape)
